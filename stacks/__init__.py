@@ -1,0 +1,1 @@
+"""What one stack is: its settings, its identity and the composition of components."""
