@@ -40,7 +40,7 @@ def test_a_failure_shows_the_last_lines_and_the_remedy():
 def test_a_program_that_does_not_end_is_ended_with_its_children(tmp_path: Path):
     script = f"sleep 300 & echo $! > {tmp_path}/child; echo started; wait"
 
-    with pytest.raises(ToolError, match="trial: not done after 0.5 s"):
+    with pytest.raises(ToolError, match=r"trial: not done after 0\.5 s"):
         run(["sh", "-c", script], "trial", timeout=0.5)
 
     child = int((tmp_path / "child").read_text())
