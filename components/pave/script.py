@@ -1,0 +1,64 @@
+"""What a remote step is: a bash script rendered by a pure function, and the command line that runs it on the machine.
+
+The bodies are the files in `scripts/`. Each defines `pave` and `prove` and uses the variables that its renderer in this
+package sets; `scripts/lib.sh` holds what they share.
+"""
+
+import hashlib
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+_STEPS = Path(__file__).parent / "scripts"
+_DELIMITER = "SEEDBED_SCRIPT"
+
+LOCK_FILE = "/run/seedbed.lock"
+"""Held while a step runs: the script of a killed `up` runs on to its end, and the next `up` waits for it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A rendered step.
+
+    `text` is the script, without secrets; `digest` names it, and is what the machine remembers that it was paved with.
+    """
+
+    name: str
+    text: str
+    digest: str
+
+
+def render(step: str, variables: Mapping[str, str]) -> Step:
+    """The script of `scripts/<step>.sh` with its variables in front.
+
+    Values are quoted for the shell; the result is the same for the same variables, whatever their order.
+    """
+    assignments = "".join(f"{name}={shlex.quote(value)}\n" for name, value in sorted(variables.items()))
+    body = _read(f"{step}.sh")
+    digest = hashlib.sha256(f"{assignments}\0{body}".encode()).hexdigest()
+    text = f"set -Eeuo pipefail\nSTEP={step}\nDIGEST={digest}\n{assignments}\n{_read('lib.sh')}\n{body}\nmain\n"
+    return Step(name=step, text=text, digest=digest)
+
+
+def command(step: Step, *, user: str, timeout_seconds: int) -> str:
+    """The command line for the login shell of `user`, which may be any POSIX shell.
+
+    One step runs at a time on a machine, and none longer than its timeout. The script is an argument and not on standard
+    input, because that carries the secrets.
+    """
+    if f"\n{_DELIMITER}\n" in step.text:
+        raise ValueError(f"step {step.name} contains the line {_DELIMITER}")
+    sudo = "" if user == "root" else "sudo -n "
+    # A waiting step must outlast the one that holds the lock.
+    lock = f"flock --wait {timeout_seconds} --conflict-exit-code 75 {LOCK_FILE}"
+    limit = f"timeout --kill-after=10 {timeout_seconds}"
+    return (
+        f"exec {sudo}{lock} {limit} bash -c \"$(cat <<'{_DELIMITER}'\n{step.text}{_DELIMITER}\n)\" seedbed-{step.name}"
+    )
+
+
+@cache
+def _read(name: str) -> str:
+    return (_STEPS / name).read_text()

@@ -1,0 +1,88 @@
+# The operating system as k3s, and later Longhorn, needs it.
+pave() {
+  [ "$(hostname)" = "$NODE" ] || hostnamectl set-hostname "$NODE"
+  grep -qE "^127\.0\.1\.1[[:space:]]+$NODE\$" /etc/hosts || printf '127.0.1.1 %s\n' "$NODE" >>/etc/hosts
+
+  hold_upgrades
+  # shellcheck disable=SC2086  # the packages are words
+  install_packages $PACKAGES
+  kernel
+  swap
+  ssh_keys_only
+  services
+}
+
+# A machine is replaced, not upgraded in place behind the operator's back.
+hold_upgrades() {
+  put /etc/apt/apt.conf.d/99seedbed-held <<'X' || true
+APT::Periodic::Enable "0";
+APT::Periodic::Unattended-Upgrade "0";
+X
+  systemctl mask --quiet --now apt-daily.timer apt-daily-upgrade.timer
+}
+
+kernel() {
+  printf '%s\n' $MODULES $OPTIONAL_MODULES | put /etc/modules-load.d/90-seedbed.conf || true
+  local module
+  for module in $MODULES $OPTIONAL_MODULES; do
+    # Built into the kernel, or not to be had: what is needed is proven by its effect.
+    modprobe --quiet "$module" 2>/dev/null || true
+  done
+  local setting
+  for setting in $SYSCTLS; do
+    holds "$setting" || printf '%s = %s\n' "${setting%%[>=]*}" "${setting##*=}"
+  done | put /etc/sysctl.d/90-seedbed.conf || true
+  sysctl --quiet --load=/etc/sysctl.d/90-seedbed.conf 2>/dev/null || true
+}
+
+swap() {
+  # The swap that a container sees is its host's and none of its business.
+  if in_container; then return; fi
+  swapoff --all
+  if grep -qE '^[^#].*[[:space:]]swap[[:space:]]' /etc/fstab; then
+    sed -i.before-seedbed -E '/^[^#].*[[:space:]]swap[[:space:]]/s/^/# seedbed: /' /etc/fstab
+  fi
+}
+
+ssh_keys_only() {
+  # The first value wins, so this comes before what cloud-init writes at 50.
+  put /etc/ssh/sshd_config.d/10-seedbed.conf 0600 <<'X' || return 0
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PermitEmptyPasswords no
+PermitRootLogin prohibit-password
+X
+  sshd -t || fail "sshd does not accept its configuration" "read \`sshd -t\` on the machine"
+  systemctl reload ssh
+}
+
+services() {
+  # The NFS client brings rpcbind, which NFS 4 does not need and which would listen to the world.
+  systemctl mask --quiet --now rpcbind.socket rpcbind.service
+  systemctl enable --quiet iscsid.service systemd-timesyncd.service
+  # No iSCSI and no clock of its own in a container.
+  if ! in_container; then systemctl start iscsid.service systemd-timesyncd.service; fi
+}
+
+# holds SETTING: NAME=VALUE must be so; NAME>=VALUE is a floor, which the machine may already exceed.
+holds() {
+  local have
+  have=$(sysctl -n "${1%%[>=]*}" 2>/dev/null) || return 1
+  case $1 in *'>='*) [ "$have" -ge "${1##*=}" ] ;; *) [ "$have" = "${1##*=}" ] ;; esac
+}
+
+prove() {
+  local problems=() setting
+  [ "$(hostname)" = "$NODE" ] || problems+=("its hostname is $(hostname)")
+  for setting in $SYSCTLS; do
+    holds "$setting" || problems+=("sysctl ${setting%%[>=]*} is $(sysctl -n "${setting%%[>=]*}" 2>&1) where $setting is needed")
+  done
+  grep -qw overlay /proc/filesystems || problems+=("the kernel has no overlay file system")
+  in_container || [ "$(wc -l </proc/swaps)" -le 1 ] || problems+=("swap is still on")
+  sshd -T 2>/dev/null | grep -qx 'passwordauthentication no' || problems+=("sshd still takes passwords")
+  systemctl is-enabled --quiet apt-daily-upgrade.timer 2>/dev/null && problems+=("unattended upgrades are not held")
+  in_container || systemctl is-active --quiet systemd-timesyncd.service || problems+=("the clock is not synchronised")
+  if [ ${#problems[@]} -gt 0 ]; then
+    fail "$(printf '%s; ' "${problems[@]}")" "mend it on the machine or replace the machine, then run \`pulumi up\` again"
+  fi
+}

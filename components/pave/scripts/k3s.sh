@@ -1,0 +1,115 @@
+# k3s from a pinned binary, its configuration in files, its secrets from standard input.
+DIR=/var/lib/rancher/k3s
+UNIT=$SERVICE
+BINARY=/usr/local/bin/k3s
+
+pave() {
+  # Read at once: the secrets must not wait in a pipe while downloads run.
+  local secrets
+  secrets=$(cat)
+  [ -n "$secrets" ] || fail "no secrets arrived on standard input" "run \`pulumi up\` again"
+  binary
+  [ "$MODE" != init ] || refuse_second_cluster
+  refuse_foreign_ca
+  install_secrets <<<"$secrets"
+  secrets=
+  configure
+  start
+}
+
+binary() {
+  local arch want url
+  case $(uname -m) in x86_64) arch=amd64 want=$SHA256_AMD64 url=k3s ;; *) arch=arm64 want=$SHA256_ARM64 url=k3s-arm64 ;; esac
+  [ -n "$want" ] || fail "k3s $VERSION has no digest for $arch" "add it to components/versions.py or to k3s.sha256 in the stack's settings"
+  [ "$(digest "$BINARY")" != "$want" ] || return 0
+  url=$RELEASE_URL/$VERSION_PATH/$url
+  say "downloading k3s $VERSION for $arch"
+  curl --fail --silent --show-error --location --retry 5 --retry-all-errors --retry-delay 2 --connect-timeout 10 \
+    --speed-limit 1024 --speed-time 60 --output "$BINARY.new" "$url" ||
+    fail "$url could not be downloaded" "check that the machine reaches it, or set k3s.releaseUrl to a mirror"
+  local have
+  have=$(digest "$BINARY.new")
+  if [ "$have" != "$want" ]; then
+    rm -f "$BINARY.new"
+    fail "$url has sha256 $have instead of $want" "do not go on: find out which of the two is wrong before anything is installed"
+  fi
+  chmod 0755 "$BINARY.new"
+  mv "$BINARY.new" "$BINARY"
+}
+
+digest() { [ ! -e "$1" ] || sha256sum "$1" | cut -d' ' -f1; }
+
+# Initialising is an event of the cluster's life, not a property of a machine: when another server of this identity
+# already answers, initialising once more would make a second cluster.
+refuse_second_cluster() {
+  [ ! -d $DIR/server/db ] || return 0
+  local peer
+  for peer in $PEERS; do
+    if [ "$(curl --silent --insecure --max-time 3 "https://$peer:6443/cacerts" | sha256sum | cut -d' ' -f1)" = "$CA_SHA256" ]; then
+      fail "a cluster of this identity already answers at $peer" "give this server a new generation, so that it joins"
+    fi
+  done
+}
+
+refuse_foreign_ca() {
+  local ca=$DIR/server/tls/server-ca.crt
+  [ "$ROLE" = server ] && [ -e $ca ] || return 0
+  [ "$(digest $ca)" = "$CA_SHA256" ] || fail "k3s on this machine has another cluster's CA" "replace the machine: it was a member of another cluster"
+}
+
+# Each line is MODE PATH BASE64. k3s makes what is missing of its own accord and refuses what was changed later, so a
+# file that is there stays.
+install_secrets() {
+  local mode path data
+  while read -r mode path data; do
+    [ -e "$path" ] || base64 -d <<<"$data" | put "$path" "$mode"
+  done
+  [ ! -d $DIR/server/tls ] || chmod 0700 $DIR/server $DIR/server/tls
+}
+
+configure() {
+  local interface
+  interface=$(ip -o -4 address show | awk -v a="$NODE_ADDRESS" 'index($4, a "/") == 1 {print $2; exit}')
+  [ -n "$interface" ] || fail "$NODE_ADDRESS is not an address of this machine" "correct the machine's address in the stack's settings"
+  printf '%s\nflannel-iface: %s\n' "$CONFIG" "$interface" | put /etc/rancher/k3s/config.yaml 0600 || true
+  [ -z "$MANIFEST" ] || printf '%s\n' "$MANIFEST" | put $DIR/server/manifests/seedbed-admins.yaml 0600 || true
+  if printf '%s\n' "$UNIT_FILE" | put "/etc/systemd/system/$SERVICE.service"; then systemctl daemon-reload; fi
+}
+
+start() {
+  say "starting $SERVICE as $ROLE"
+  systemctl enable --quiet "$SERVICE"
+  # `systemctl start` of k3s has no limit of its own. It says why it does not come up in its journal.
+  timeout "$START_SECONDS" systemctl start "$SERVICE" ||
+    fail "$SERVICE did not start within $START_SECONDS s" "the lines above say why; mend it and run \`pulumi up\` again"
+}
+
+prove() {
+  "$BINARY" --version | grep -qF "k3s version $VERSION " || fail "$BINARY is not $VERSION" "replace the machine"
+  systemctl is-active --quiet "$SERVICE" || fail "$SERVICE does not run" "read its journal above; start it or replace the machine"
+  if [ "$ROLE" = server ]; then
+    [ "$(digest $DIR/server/tls/server-ca.crt)" = "$CA_SHA256" ] || fail "k3s does not use the identity's CA" "replace the machine"
+    await "$START_SECONDS" "the API server" api_ready || fail "the API server is not ready" "read the journal above"
+  fi
+  await "$START_SECONDS" "the node to be Ready" node_ready ||
+    fail "the node is not Ready as a $ROLE with $VERSION: $(node_state)" "read the journal above"
+}
+
+kubectl() {
+  # An agent holds no other credentials than its own kubelet's, which may read its own node.
+  local config=$DIR/agent/kubelet.kubeconfig
+  [ "$ROLE" != server ] || config=/etc/rancher/k3s/k3s.yaml
+  timeout 10 "$BINARY" kubectl --kubeconfig "$config" "$@" 2>/dev/null
+}
+
+api_ready() { [ "$(kubectl get --raw /readyz)" = ok ]; }
+
+node_state() {
+  kubectl get node "$NODE" --output jsonpath='Ready={.status.conditions[?(@.type=="Ready")].status} version={.status.nodeInfo.kubeletVersion} control-plane={.metadata.labels.node-role\.kubernetes\.io/control-plane}' || echo "no such node"
+}
+
+node_ready() {
+  local role=
+  [ "$ROLE" != server ] || role=true
+  [ "$(node_state)" = "Ready=True version=$VERSION control-plane=$role" ]
+}

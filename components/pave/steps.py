@@ -1,0 +1,79 @@
+"""The steps that every machine goes through, whatever its role: `wait`, `base` and `docker`."""
+
+import json
+
+from components.pave.script import Step, render
+
+KERNEL_SETTINGS = {
+    # What k3s' kubelet insists on where it may not set it itself.
+    # Source: https://docs.k3s.io/security/hardening-guide#ensure-protect-kernel-defaults-is-set
+    "vm.overcommit_memory": "=1",
+    "vm.panic_on_oom": "=0",
+    "kernel.panic": "=10",
+    "kernel.panic_on_oops": "=1",
+    # Every watcher of a file takes one; the defaults end at a few dozen pods.
+    "fs.inotify.max_user_instances": ">=8192",
+    "fs.inotify.max_user_watches": ">=524288",
+    # Kafka, MongoDB and ClickHouse map that many files.
+    "vm.max_map_count": ">=262144",
+}
+"""Settings of the whole kernel: name -> `=VALUE`, or `>=VALUE` for a floor. The lab, whose hosts share a kernel, sets
+them once outside."""
+
+NETWORK_SETTINGS = {
+    "net.ipv4.ip_forward": "=1",
+    "net.bridge.bridge-nf-call-iptables": "=1",
+}
+"""Settings of one machine's network."""
+
+MODULES = ("br_netfilter", "overlay")
+"""What k3s loads itself where it may. Source: the unit of https://get.k3s.io"""
+
+OPTIONAL_MODULES = ("dm_crypt", "iscsi_tcp")
+"""Longhorn's. Source: https://longhorn.io/docs/1.12.1/deploy/install/#installation-requirements"""
+
+PACKAGES = (
+    "ca-certificates",
+    "cryptsetup",
+    "curl",
+    "iproute2",
+    "iptables",
+    "nfs-common",
+    "open-iscsi",
+    "systemd-timesyncd",
+)
+
+DAEMON_JSON = {"live-restore": True, "log-driver": "local"}
+"""Docker's configuration: containers outlive a restart of the engine, and logs cannot fill the disk."""
+
+
+def wait(*, machine: str, node_address: str, cloud_init_seconds: int) -> Step:
+    """The machine answers, has finished its first boot, and can be paved."""
+    return render(
+        "wait",
+        {
+            "NODE": machine,
+            "NODE_ADDRESS": node_address,
+            "CLOUD_INIT_SECONDS": str(cloud_init_seconds),
+        },
+    )
+
+
+def base(*, machine: str) -> Step:
+    """The operating system as k3s and Longhorn need it."""
+    settings = KERNEL_SETTINGS | NETWORK_SETTINGS
+    return render(
+        "base",
+        {
+            "NODE": machine,
+            "PACKAGES": " ".join(PACKAGES),
+            "MODULES": " ".join(MODULES),
+            "OPTIONAL_MODULES": " ".join(OPTIONAL_MODULES),
+            "SYSCTLS": " ".join(f"{name}{value}" for name, value in settings.items()),
+        },
+    )
+
+
+def docker(*, machine: str) -> Step:
+    """The distribution's Docker engine."""
+    return render("docker", {"NODE": machine, "DAEMON_JSON": json.dumps(DAEMON_JSON, sort_keys=True)})

@@ -1,0 +1,102 @@
+"""Where a stack's settings and identity are read from: the engine's configuration inside the program, the stack's file outside."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import yaml
+from pulumi.runtime.config import CONFIG, get_config_env
+
+from stacks.identity import Identity, IdentityError
+from stacks.settings import PROJECT, Settings, SettingsError, parse
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The repository; files that settings name are relative to it."""
+
+
+def stack_file(stack: str, root: Path = ROOT) -> Path:
+    """The file that holds a stack's settings."""
+    return root / f"Pulumi.{stack}.yaml"
+
+
+def from_engine(root: Path = ROOT) -> tuple[Settings, Identity]:
+    """The settings and the identity of the stack that the engine runs.
+
+    Raises `pulumi.RunError`, which the engine shows without a traceback, with every problem of both.
+    """
+    stack = pulumi.get_stack()
+    raw = _engine_config()
+    problems: list[str] = []
+    settings: Settings | None = None
+    try:
+        settings = parse(raw, f"Pulumi.{stack}.yaml", root)
+    except SettingsError as error:
+        problems.append(str(error))
+    try:
+        identity = _identity(raw, stack, root)
+    except IdentityError as error:
+        problems.append(str(error))
+    if problems or settings is None:
+        raise pulumi.RunError("\n".join(problems))
+    return settings, identity
+
+
+def from_file(stack: str, root: Path = ROOT) -> Settings:
+    """The settings of a stack from its file, without an engine; its secrets stay encrypted and are not looked at.
+
+    Raises `SettingsError`.
+    """
+    path = stack_file(stack, root)
+    try:
+        document = yaml.load(path.read_text(), Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader that refuses duplicate keys
+    except FileNotFoundError:
+        stacks = sorted(p.name.split(".")[1] for p in root.glob("Pulumi.*.yaml"))
+        raise SettingsError(path.name, [f"does not exist; there are {', '.join(stacks)}"]) from None
+    except yaml.YAMLError as error:
+        raise SettingsError(path.name, [" ".join(str(error).split())]) from None
+    config = (document or {}).get("config") or {}
+    prefix = f"{PROJECT}:"
+    return parse({k.removeprefix(prefix): v for k, v in config.items() if k.startswith(prefix)}, path.name, root)
+
+
+def _engine_config() -> dict[str, Any]:
+    # `pulumi.Config` can look keys up but not list them, and an unknown key is what a typing error makes. Structured
+    # values arrive as JSON, all others as text.
+    prefix = f"{PROJECT}:"
+    raw = {**get_config_env(), **CONFIG.get()}
+    return {k.removeprefix(prefix): _value(v) for k, v in raw.items() if k.startswith(prefix)}
+
+
+def _value(value: object) -> object:
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _identity(raw: Mapping[str, Any], stack: str, root: Path) -> Identity:
+    if raw.get("identityFile"):
+        return Identity.from_file(root / str(raw["identityFile"]))
+    if "identity" not in raw:
+        raise IdentityError(f"stack {stack} has no identity; make one with `seedbed init {stack}`")
+    value = raw["identity"]
+    return Identity.from_json(value if isinstance(value, str) else json.dumps(value), f"{PROJECT}:identity of {stack}")
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """PyYAML keeps the last of two equal keys without a word, which would lose a machine."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: dict[Any, yaml.Mark] = {}
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    f"{key!r} is there twice", seen[key], "the second is here", key_node.start_mark
+                )
+            seen[key] = key_node.start_mark
+        return super().construct_mapping(node, deep=deep)
