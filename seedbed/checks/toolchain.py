@@ -1,0 +1,93 @@
+"""The CLI and its plugins."""
+
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from shutil import which
+
+import yaml
+
+from seedbed.findings import Finding, fail, ok, warn
+
+LIMIT_SECONDS = 20
+
+_COMPARISON = re.compile(r"(>=|<=|>|<|=|!=)?\s*v?(\d+(?:\.\d+){0,2})\s*")
+
+
+def check_cli(environment: Mapping[str, str], root: Path) -> Finding:
+    """On PATH, and in the range that Pulumi.yaml demands."""
+    program = which("pulumi", path=environment.get("PATH", ""))
+    if program is None:
+        return fail("pulumi CLI: not on PATH", 'Run `make up`, or in this shell: eval "$(make -s env)"')
+    try:
+        said = subprocess.run(
+            [program, "version"],
+            env={**environment, "PULUMI_SKIP_UPDATE_CHECK": "true"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_SECONDS,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError) as error:
+        return fail(f"pulumi CLI: {program} does not run ({error})", "Remove it, and run `make up`.")
+    demanded = required_range(root)
+    if not satisfies(said, demanded):
+        return fail(
+            f"pulumi CLI: {said} is outside the range {demanded} of Pulumi.yaml",
+            'In this shell: eval "$(make -s env)", which puts a CLI of that range first on PATH.',
+        )
+    return ok(f"pulumi CLI: {said} ({program})")
+
+
+def required_range(root: Path) -> str:
+    """`requiredPulumiVersion` of Pulumi.yaml, or `` where it demands nothing."""
+    try:
+        return str((yaml.safe_load((root / "Pulumi.yaml").read_text()) or {}).get("requiredPulumiVersion", ""))
+    except (OSError, yaml.YAMLError, AttributeError):
+        return ""
+
+
+def satisfies(version: str, demanded: str) -> bool:
+    """Whether `version` (v3.232.0, without regard to what follows a hyphen or plus) is in `>=3.1.0 <4.0.0`."""
+    have = _numbers(version)
+    for operator, bound in _COMPARISON.findall(demanded):
+        limit = _numbers(bound)
+        holds = {
+            ">=": have >= limit,
+            "<=": have <= limit,
+            ">": have > limit,
+            "<": have < limit,
+            "!=": have != limit,
+        }.get(operator, have == limit)
+        if not holds:
+            return False
+    return True
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    numbers = [
+        int(part) for part in re.split(r"[-+]", version.strip().removeprefix("v"))[0].split(".") if part.isdigit()
+    ]
+    return tuple([*numbers, 0, 0, 0][:3])
+
+
+def check_plugins(environment: Mapping[str, str], packages: Sequence[str]) -> list[Finding]:
+    """The resource plugins, in the version of the Python package, in PULUMI_HOME or on PATH."""
+    return [_check_plugin(environment, package) for package in packages]
+
+
+def _check_plugin(environment: Mapping[str, str], package: str) -> Finding:
+    try:
+        version = metadata.version(f"pulumi-{package}")
+    except metadata.PackageNotFoundError:
+        return fail(f"plugin {package}: its Python package is not installed", "Run `make up`.")
+    home = Path(environment.get("PULUMI_HOME") or Path.home() / ".pulumi")
+    folder = home / "plugins" / f"resource-{package}-v{version}"
+    if folder.is_dir() or which(f"pulumi-resource-{package}", path=environment.get("PATH", "")):
+        return ok(f"plugin {package}: {version}")
+    if environment.get("PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", "") not in ("true", "1"):
+        return warn(f"plugin {package}: {version} is not here yet", "The CLI downloads it at the first preview.")
+    return fail(f"plugin {package}: {version} is missing in {folder.parent}", "Run `make up`, which puts it there.")

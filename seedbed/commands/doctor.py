@@ -1,0 +1,111 @@
+"""Check everything that can go wrong with a stack before it does, and say what to do about each finding.
+
+Exit code 1 if one of them would make `pulumi up` fail.
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from seedbed import environment, stackfile
+from seedbed.checks import disk, secrets, state, toolchain
+from seedbed.findings import Finding, Status, fail, ok
+from seedbed.stackfile import StackFile
+from seedbed.store import StoreError, open_store
+from stacks.identity import Identity
+from stacks.settings import Settings, SettingsError
+from tools import cache
+
+NAME = "doctor"
+HELP = "check what can go wrong before it does"
+
+PACKAGES = ("command",)
+"""The resource plugins that the program uses."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("stack", metavar="STACK")
+    parser.add_argument("--json", action="store_true", help="print the findings as a JSON list")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    stack = stackfile.load(arguments.stack)
+    findings = examine(stack, environment.of(stack, os.environ))
+    if arguments.json:
+        print(json.dumps([{"status": f.status, "title": f.title, "remedy": f.remedy} for f in findings], indent=2))
+    else:
+        for finding in findings:
+            print("\n".join(finding.lines()))
+        print(summary(findings))
+    return 1 if any(finding.status is Status.FAIL for finding in findings) else 0
+
+
+def examine(stack: StackFile, variables: Mapping[str, str]) -> list[Finding]:
+    """Every check, those that wait for something side by side; findings come in the order of this list."""
+    settings_finding, settings = check_settings(stack)
+    identity_finding, identity = secrets.check_identity(stack, variables)
+    checks: list[Callable[[], list[Finding]]] = [
+        lambda: [toolchain.check_cli(variables, stack.path.parent)],
+        lambda: toolchain.check_plugins(variables, PACKAGES),
+        lambda: _store(variables),
+        lambda: [secrets.check_passphrase(stack, variables)],
+        lambda: [identity_finding, settings_finding],
+        lambda: _hosts(stack, settings, identity),
+        lambda: _disks(stack),
+    ]
+    with ThreadPoolExecutor(len(checks)) as pool:
+        return [finding for found in pool.map(lambda check: check(), checks) for finding in found]
+
+
+def check_settings(stack: StackFile) -> tuple[Finding, Settings | None]:
+    """Every problem of the settings at once; the settings come along for the checks that need them."""
+    try:
+        settings = stackfile.settings(stack)
+    except SettingsError as error:
+        return fail(
+            f"settings: {len(error.problems)} to put right in {stack.path.name}", "\n".join(error.problems)
+        ), None
+    return ok(f"settings: {stack.path.name} is valid"), settings
+
+
+def summary(findings: Sequence[Finding]) -> str:
+    """The last line."""
+    counts = [sum(finding.status is status for finding in findings) for status in Status]
+    return f"{counts[0]} ok, {counts[1]} to know about, {counts[2]} to put right"
+
+
+def _store(variables: Mapping[str, str]) -> list[Finding]:
+    try:
+        store = open_store(variables)
+    except StoreError as error:
+        return [fail("state store: not known", str(error))]
+    return state.check_store(store)
+
+
+def _hosts(stack: StackFile, settings: Settings | None, identity: Identity | None) -> list[Finding]:
+    # Imported here: asyncssh takes a fifth of a second, which other commands need not spend.
+    from seedbed.checks.hosts import Target, check_hosts
+
+    if settings is None or identity is None:
+        return [fail("hosts: not asked", "Put settings and identity right first: they say which hosts and which keys.")]
+    targets = [
+        Target(
+            name=settings.full_name(name),
+            address=str(machine.address),
+            port=settings.ssh.port,
+            user=settings.ssh.user,
+            host_key=machine.host_key or identity.host_key(settings.full_name(name)).public,
+        )
+        for name, machine in sorted(settings.machines.items())
+    ]
+    return check_hosts(targets, identity.operator_key, stack.name)
+
+
+def _disks(stack: StackFile) -> list[Finding]:
+    folders: list[tuple[str, Path]] = [("the cache", cache.root())]
+    if stack.identity_file is not None:
+        folders.append(("the lab", stack.identity_file.parent))
+    return [disk.check_folder(what, folder) for what, folder in folders]

@@ -1,0 +1,107 @@
+"""Make the identity of a stack and store it, encrypted, in Pulumi.STACK.yaml.
+
+The identity holds every key, certificate and token that outlives machines and state. It is encrypted with the
+stack's passphrase on this machine, in Pulumi's own format; neither the CLI nor the state store is asked.
+An identity that is there is never overwritten.
+"""
+
+import argparse
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from seedbed import UserError, identities, passphrase, stackfile
+from seedbed.store import META, StoreError, open_store
+from stacks.identity import Identity, generate
+
+NAME = "init"
+HELP = "make a stack's identity and store it encrypted in Pulumi.STACK.yaml"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("stack", metavar="STACK")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    identity = initialise(arguments.stack, os.environ)
+    print(next_steps(arguments.stack, identity, os.environ))
+    return 0
+
+
+def initialise(name: str, environment: Mapping[str, str], root: Path = stackfile.ROOT) -> Identity:
+    """Makes the stack's identity and writes it into its yaml, which is made where it is missing.
+
+    Raises UserError, having changed nothing, where there is one already, where the stack lives on the lab, or where
+    the passphrase is missing, empty, wrong or the published one.
+    """
+    path = stackfile.path_of(name, root)
+    text = path.read_text() if path.exists() else ""
+    stack = stackfile.load(name, root) if text else stackfile.StackFile(name, path, {}, None, None)
+    if stack.identity_file is not None:
+        raise UserError(
+            f"stack {name} lives on the lab, which makes its identity itself, in "
+            f"{stack.config[stackfile.IDENTITY_FILE]}: run `make up`"
+        )
+    if stack.config.get(stackfile.IDENTITY) is not None:
+        raise UserError(
+            f"{path.name} has an identity, and machines may carry its keys: it is not overwritten. To begin a new "
+            f"cluster under this name, take {stackfile.IDENTITY} out of the file yourself"
+        )
+    identities.refuse_other_providers(stack)
+    value = passphrase.from_environment(environment)
+    if value == passphrase.public_passphrase(root):
+        raise UserError(
+            "this is the dev stack's passphrase, which .env.example publishes: everyone could open this stack's keys. "
+            f"Export a {passphrase.VARIABLE} of your own, from the password manager"
+        )
+    crypter = passphrase.Crypter.new(value) if stack.salt is None else passphrase.Crypter.open(stack.salt, value)
+    identity = generate()
+    sealed = crypter.encrypt(identity.to_json())
+    _replace(path, stackfile.with_identity(text, sealed, crypter.salt if stack.salt is None else None))
+    if identities.read(stackfile.load(name, root), environment) != identity:
+        raise UserError(f"what was written to {path.name} reads back as something else; restore the file and report it")
+    return identity
+
+
+def next_steps(name: str, identity: Identity, environment: Mapping[str, str]) -> str:
+    """What to do after `initialise`; asks the store whether it is one, and makes none."""
+    return f"""\
+Pulumi.{name}.yaml now holds the identity of stack {name}, encrypted. Commit the file; keep the passphrase in the
+password manager. Git and that passphrase are enough to rebuild the cluster.
+
+Next:
+ 1. Hosts that exist already need the operator's public key in their user's authorized_keys:
+      {identity.operator_public_key}
+    and their own host key; this prints both as cloud-init user data for one machine (it is secret):
+      seedbed cloud-init {name} MACHINE
+ 2. {_store_step(name, environment)}
+ 3. seedbed doctor {name}
+ 4. pulumi preview --stack {name}"""
+
+
+def _store_step(name: str, environment: Mapping[str, str]) -> str:
+    try:
+        store = open_store(environment)
+        known = META in store.list(META)
+    except StoreError as error:
+        return f"Put the state store right, then `pulumi stack init {name}`. Now: {error}"
+    if known:
+        return f"pulumi stack init {name}      (in {store.name}; not needed if the stack is there)"
+    return (
+        f"{store.name} is new, or its name is mistyped: nothing of Pulumi's is in it.\n"
+        f"    If it is meant to be new: pulumi stack init {name}"
+    )
+
+
+def _replace(path: Path, text: str) -> None:
+    """Writes the file whole or not at all, with the permissions it had."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+        Path(temporary).chmod(path.stat().st_mode & 0o777 if path.exists() else 0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
