@@ -1,0 +1,236 @@
+"""Starts, stops and looks after the small internet of one lab."""
+
+import fcntl
+import hashlib
+import http.client
+import json
+import os
+import ssl
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import LabError
+from lab.internet import dns, netns, pki, process
+from lab.internet.names import SELF, all_names
+from tools import cache
+
+START_SECONDS = 10.0
+"""How long the services may take until they answer."""
+
+_DNS, _HTTPS = "dnsmasq", "internet"
+_POLL = 0.05
+_PROBE_SECONDS = 1.0
+_REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Ports:
+    """What the services listen on."""
+
+    dns: int = 53
+    http: int = 80
+    https: int = 443
+
+
+@dataclass(frozen=True)
+class Status:
+    """What of the small internet runs; pids, None for what does not."""
+
+    dns: int | None
+    https: int | None
+    answers: bool
+    """Both answer right now."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """How `start` left the services."""
+
+    restarted: tuple[str, ...]
+    """The services that were started now; empty if all ran already as asked."""
+    resolvers: tuple[str, ...]
+    """Where names that the lab does not know are asked; empty: hosts resolve only the lab's own names."""
+
+
+def start(
+    lab_dir: Path,
+    netns_name: str | None,
+    address: str,
+    serve: Mapping[str, Path],
+    archives: Sequence[Path],
+    progress: Callable[[str], None] = lambda _: None,
+    ports: Ports = Ports(),
+    resolvers: Sequence[str] | None = None,
+) -> Started:
+    """Have the services run, with this configuration, and wait until they answer. Running ones are left alone.
+
+    Args:
+        lab_dir: the lab's folder; the CA is made there if it has none.
+        netns_name: the network namespace that they run in; None is the caller's own (tests).
+        address: the IPv4 address in it that they listen on and that names are answered with.
+        serve: host to the folder of its files.
+        archives: OCI-layout tars; a file that changes or appears later is seen without a restart.
+        progress: gets a line for what is worth knowing.
+        ports: other than the usual ones in tests.
+        resolvers: where other names are asked; None takes the outer machine's.
+
+    Raises:
+        LabError: dnsmasq is missing, a port is taken, or one does not answer in time (with its last log lines).
+    """
+    folder = process.services_dir(lab_dir)
+    if resolvers is None:
+        resolvers = dns.outer_resolvers()
+    if not resolvers:
+        progress("no resolver of this machine can be used from the lab: hosts resolve only the lab's own names")
+    names = all_names(serve)
+    with _lock(folder):
+        pki.ensure_authority(lab_dir)
+        dns_config = folder / "dnsmasq.conf"
+        dns_text = dns.render_config(address, names, resolvers, ports.dns)
+        https_config = folder / "internet.conf.json"
+        settings = {
+            "lab_dir": str(lab_dir.absolute()),
+            "netns": netns_name,
+            "address": address,
+            "http_port": ports.http,
+            "https_port": ports.https,
+            "dns_port": ports.dns,
+            "serve": {host: str(tree.absolute()) for host, tree in sorted(serve.items())},
+            "archives": [str(archive.absolute()) for archive in archives],
+            "resolvers": list(resolvers),
+            "cache": str(cache.root() / "mirror"),
+        }
+        https_text = json.dumps(settings, indent=1)
+        fingerprints = {
+            _DNS: _digest(dns_text, netns_name or ""),
+            _HTTPS: _digest(https_text, _sources(), (lab_dir / "ca.crt").read_text()),
+        }
+        settings["fingerprint"] = fingerprints[_HTTPS]
+        stale = [name for name in (_DNS, _HTTPS) if not _runs(folder, name, fingerprints[name])]
+        if _DNS in stale:
+            process.stop(folder, _DNS, marker=f"--conf-file={dns_config.absolute()}")
+            dns_config.write_text(dns_text)
+            argv = [dns.dnsmasq(), "--keep-in-foreground", f"--conf-file={dns_config.absolute()}"]
+            _spawn(folder, _DNS, netns_name, argv, fingerprints[_DNS])
+        if _HTTPS in stale:
+            process.stop(folder, _HTTPS, marker=str(https_config.absolute()))
+            https_config.write_text(json.dumps(settings, indent=1))
+            argv = [sys.executable, "-m", "lab.internet.server", str(https_config.absolute())]
+            _spawn(folder, _HTTPS, netns_name, argv, fingerprints[_HTTPS])
+        probe = Probe(lab_dir, address, ports, fingerprints[_HTTPS])
+        netns.call(netns_name, lambda: _await(folder, probe))
+    return Started(tuple(stale), tuple(resolvers))
+
+
+def stop(lab_dir: Path) -> bool:
+    """End the services; True if any ran. Does its work on a half-made lab too."""
+    folder = lab_dir / "services"
+    if not folder.is_dir():
+        return False
+    with _lock(folder):
+        first = process.stop(folder, _HTTPS, marker=str((folder / "internet.conf.json").absolute()))
+        return process.stop(folder, _DNS, marker=f"--conf-file={(folder / 'dnsmasq.conf').absolute()}") or first
+
+
+def status(lab_dir: Path) -> Status:
+    """What runs, and whether it answers."""
+    folder = lab_dir / "services"
+    pids = {name: daemon.pid if (daemon := process.running(folder, name)) else None for name in (_DNS, _HTTPS)}
+    answers = False
+    if None not in pids.values():
+        settings = json.loads((folder / "internet.conf.json").read_text())
+        ports = Ports(settings["dns_port"], settings["http_port"], settings["https_port"])
+        probe = Probe(lab_dir, settings["address"], ports, settings["fingerprint"])
+        try:
+            answers = netns.call(settings["netns"], lambda: not probe.complaints())
+        except LabError:  # the namespace is gone: a half-removed lab
+            answers = False
+    return Status(pids[_DNS], pids[_HTTPS], answers)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Asks the services what a host would ask."""
+
+    lab_dir: Path
+    address: str
+    ports: Ports
+    fingerprint: str
+
+    def complaints(self) -> dict[str, str]:
+        """Service to what is wrong with it; empty when all is well."""
+        found = {}
+        try:
+            if dns.lookup(SELF, [self.address], _PROBE_SECONDS, self.ports.dns) != [self.address]:
+                found[_DNS] = f"answers wrongly for {SELF}"
+        except dns.NameNotFoundError as error:
+            found[_DNS] = str(error)
+        try:
+            self._healthz()
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            found[_HTTPS] = str(error) or type(error).__name__
+        return found
+
+    def _healthz(self) -> None:
+        context = ssl.create_default_context(cafile=str(self.lab_dir / "ca.crt"))
+        connection = http.client.HTTPSConnection(
+            self.address, self.ports.https, timeout=_PROBE_SECONDS, context=context
+        )
+        try:
+            connection.request("GET", "/healthz")
+            answer = json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+        if answer.get("fingerprint") != self.fingerprint:
+            raise ValueError("another server answers at this address")
+
+
+def _await(folder: Path, probe: Probe) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while complaints := probe.complaints():
+        dead = [name for name in (_DNS, _HTTPS) if process.running(folder, name) is None]
+        if dead or time.monotonic() > deadline:
+            name = dead[0] if dead else next(iter(complaints))
+            reason = "has ended" if dead else f"does not answer after {START_SECONDS:.0f} s: {complaints[name]}"
+            log = folder / f"{name}.log"
+            raise LabError(f"the lab's {name} {reason}; the last lines of {log}:\n{process.log_tail(folder, name)}")
+        time.sleep(_POLL)
+
+
+def _runs(folder: Path, name: str, fingerprint: str) -> bool:
+    daemon = process.running(folder, name)
+    return daemon is not None and daemon.fingerprint == fingerprint
+
+
+def _spawn(folder: Path, name: str, netns_name: str | None, argv: Sequence[str], fingerprint: str) -> None:
+    if netns_name is not None and not netns.path(netns_name).exists():
+        raise LabError(f"there is no network namespace {netns_name}: the lab's network is not up")
+    # Nothing of the caller's environment: it may hold the stack's passphrase and keys.
+    env = {
+        name: os.environ[name]
+        for name in ("PATH", "HOME", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR")
+        if name in os.environ
+    }
+    process.spawn(folder, name, netns.command(netns_name, argv), env, _REPOSITORY, fingerprint)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def _sources() -> str:
+    """The server's own code: a newer one replaces a running older one."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return _digest(*(file.read_text() for file in files))
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """One `start` or `stop` at a time."""
+    with (folder / ".lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
