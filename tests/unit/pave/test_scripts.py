@@ -1,0 +1,138 @@
+"""The scripts of paving: rendered by pure functions, valid for bash, free of secrets."""
+
+import json
+import subprocess
+
+import pytest
+import yaml
+
+from components.pave import k3s, steps
+from components.pave.node import dial_attempts
+from components.pave.script import Step, command, render
+
+RELEASE = k3s.K3sRelease(version="v1.34.2+k3s1", sha256={"amd64": "a" * 64}, url="https://mirror.example.org/k3s")
+MEMBER = k3s.Member(
+    machine="server-a-1",
+    node_address="10.0.0.11",
+    release=RELEASE,
+    start_seconds=100,
+    labels={"zone": "b", "disk": "fast"},
+    taints=("dedicated=db:NoSchedule",),
+    kubelet_args=("max-pods=50",),
+)
+CONTROL_PLANE = k3s.ControlPlane(
+    ca_certificate="-----BEGIN CERTIFICATE-----\n",
+    admin_group="some:admins",
+    tls_sans=("k8s.example.org", "10.0.0.11"),
+    pod_cidr="10.42.0.0/16",
+    service_cidr="10.43.0.0/16",
+    disable=("traefik",),
+)
+STEPS = {
+    "wait": steps.wait(machine="server-a-1", node_address="10.0.0.11", cloud_init_seconds=60),
+    "base": steps.base(machine="server-a-1"),
+    "docker": steps.docker(machine="server-a-1"),
+    "init server": k3s.init_server(MEMBER, CONTROL_PLANE, peers=("10.0.0.12",)),
+    "join server": k3s.join_server(MEMBER, CONTROL_PLANE, server_url="https://10.0.0.12:6443"),
+    "agent": k3s.agent(MEMBER, server_url="https://10.0.0.12:6443"),
+}
+
+
+def config(step: Step) -> dict:
+    """The k3s configuration that a step writes, as the shell sees it."""
+    script = step.text.partition("\nmain\n")[0] + '\nprintf %s "$CONFIG"\n'
+    shown = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, timeout=10)
+    return yaml.safe_load(shown.stdout)
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS.keys())
+def test_bash_accepts_it(step: Step):
+    subprocess.run(["bash", "-n", "-c", step.text], check=True, timeout=10)
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS.keys())
+@pytest.mark.parametrize("user", ["root", "ops"])
+@pytest.mark.parametrize("shell", ["bash", "dash"])
+def test_the_command_line_is_one_that_any_login_shell_parses(step: Step, user: str, shell: str):
+    subprocess.run([shell, "-n", "-c", command(step, user=user, timeout_seconds=60)], check=True, timeout=10)
+
+
+def test_the_command_line_limits_locks_and_leaves_standard_input_to_the_script(tmp_path, monkeypatch):
+    monkeypatch.setattr("components.pave.script.LOCK_FILE", str(tmp_path / "lock"))
+    step = Step(name="echo", text="set -e\nread -r line\nprintf 'got %s, quote '\"'\"' $HOME' \"$line\"\n", digest="0")
+    run = subprocess.run(
+        ["sh", "-c", command(step, user="root", timeout_seconds=5)],
+        input="a secret\n", capture_output=True, text=True, check=True, timeout=20,
+    )  # fmt: skip
+    assert run.stdout == "got a secret, quote ' $HOME"
+
+
+def test_a_script_that_hangs_is_ended_by_its_own_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr("components.pave.script.LOCK_FILE", str(tmp_path / "lock"))
+    step = Step(name="hang", text="sleep 600\n", digest="0")
+    run = subprocess.run(["sh", "-c", command(step, user="root", timeout_seconds=1)], timeout=20, check=False)
+    assert run.returncode == 124
+
+
+def test_another_user_than_root_gets_there_by_sudo_without_a_password():
+    assert command(STEPS["wait"], user="ops", timeout_seconds=60).startswith("exec sudo -n flock ")
+    assert command(STEPS["wait"], user="root", timeout_seconds=60).startswith("exec flock ")
+
+
+def test_values_are_quoted_for_the_shell():
+    step = render("wait", {"NODE": "a'; touch /tmp/owned; '", "NODE_ADDRESS": "$(id)", "CLOUD_INIT_SECONDS": "1"})
+    script = step.text.partition("\nmain\n")[0] + '\nprintf "%s %s" "$NODE" "$NODE_ADDRESS"\n'
+    shown = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, timeout=10)
+    assert shown.stdout == "a'; touch /tmp/owned; ' $(id)"
+
+
+def test_the_digest_names_what_is_done_and_to_which_values():
+    digests = {name: step.digest for name, step in STEPS.items()}
+    assert len(set(digests.values())) == len(digests)
+    assert steps.base(machine="server-a-1").digest == digests["base"]
+    assert steps.base(machine="server-b-1").digest != digests["base"]
+
+
+def test_the_first_server_initialises_and_looks_for_its_peers():
+    first, joiner = config(STEPS["init server"]), config(STEPS["join server"])
+    assert first["cluster-init"] is True
+    assert "server" not in first
+    assert "PEERS=10.0.0.12" in STEPS["init server"].text
+    assert joiner["server"] == "https://10.0.0.12:6443"
+    assert "cluster-init" not in joiner
+
+
+def test_servers_agree_on_what_k3s_wants_them_to_agree_on():
+    shared = ("cluster-cidr", "service-cidr", "cluster-dns", "disable", "secrets-encryption")
+    first, joiner = config(STEPS["init server"]), config(STEPS["join server"])
+    assert {key: first[key] for key in shared} == {key: joiner[key] for key in shared}
+    assert first["tls-san"] == ["10.0.0.11", "k8s.example.org"]
+
+
+def test_a_member_registers_with_its_labels_taints_and_address():
+    agent = config(STEPS["agent"])
+    assert agent["node-label"] == ["disk=fast", "zone=b"]
+    assert agent["node-taint"] == ["dedicated=db:NoSchedule"]
+    assert agent["node-ip"] == "10.0.0.11"
+    assert agent["node-name"] == "server-a-1"
+    assert agent["kubelet-arg"] == ["max-pods=50"]
+
+
+def test_the_downloads_path_has_its_plus_sign_encoded():
+    assert "VERSION_PATH=v1.34.2%2Bk3s1" in STEPS["agent"].text
+
+
+def test_secrets_travel_as_files_that_only_root_may_read():
+    lines = k3s.init_server_secrets(files={"service.key": "KEY"}, token="t", agent_token="a").splitlines()
+    assert all(line.startswith("0600 /") for line in lines)
+    assert any(line.split()[1] == "/var/lib/rancher/k3s/server/tls/service.key" for line in lines)
+
+
+def test_dockers_configuration_is_one_that_docker_reads():
+    assert json.loads(json.dumps(steps.DAEMON_JSON))["log-driver"] == "local"
+
+
+@pytest.mark.parametrize(("seconds", "attempts"), [(11, 10), (61, 20), (161, 40), (261, 60)])
+def test_dials_are_counted_as_the_provider_spaces_them(seconds: int, attempts: int):
+    """The pairs were measured on the official provider's source: research on pulumi-command 1.2.1, B1."""
+    assert abs(dial_attempts(seconds) - attempts) <= 1

@@ -1,0 +1,174 @@
+"""What the program asks the engine for: resources, order, options, and where secrets may be."""
+
+import pulumi
+import pytest
+
+from tests.unit.stack.conftest import SECRET, SIGNATURE
+
+STEPS = ("wait", "base", "docker", "k3s")
+
+
+def secrets_of(identity):
+    for name, text in identity.files.items():
+        if name.endswith(".key"):
+            yield name, text
+    yield "operator key", identity.operator_key
+    yield "server token", identity.server_token
+    yield "agent token", identity.agent_token
+    yield "host key seed", identity.host_key_seed
+    yield "admin key", identity.admin.key
+    yield "sealing key", identity.sealing_keys[0].key
+
+
+def in_clear(value) -> str:
+    """Everything in an input that is not wrapped as a secret, as one text."""
+    if isinstance(value, dict):
+        if value.get(SIGNATURE) == SECRET:
+            return ""
+        return "".join(in_clear(v) for v in value.values())
+    if isinstance(value, list):
+        return "".join(in_clear(v) for v in value)
+    return str(value)
+
+
+def test_every_machine_is_a_host_and_a_node_with_the_four_steps(run):
+    program = run("prod")
+    machines = ["agent-a-1", "agent-b-1", "server-a-1", "server-b-1", "server-c-1"]
+    assert [r.name for r in program.resources if r.type == "seedbed:metal:ExistingHost"] == machines
+    assert [r.name for r in program.resources if r.type == "seedbed:pave:Node"] == machines
+    assert sorted(r.name for r in program.commands) == sorted(f"{m}-{s}" for m in machines for s in STEPS)
+    for command in program.commands:
+        assert command.request.parent.split("::")[-1] == command.name.rpartition("-")[0]
+
+
+def test_the_steps_of_a_machine_run_one_after_the_other(run):
+    program = run("prod")
+    for before, after in zip(STEPS, STEPS[1:], strict=False):
+        for machine in ("server-b-1", "agent-a-1"):
+            depends = [urn.split("::")[-1] for urn in program.step(machine, after).request.dependencies]
+            assert f"{machine}-{before}" in depends
+
+
+def test_servers_join_one_at_a_time_and_agents_all_at_once_after_the_last(run):
+    program = run("prod")
+
+    def waits_for(machine):
+        depends = program.step(machine, "k3s").request.dependencies
+        return [d.split("::")[-1] for d in depends if not d.split("::")[-1].startswith(machine)]
+
+    assert waits_for("server-a-1") == []
+    assert waits_for("server-b-1") == ["server-a-1-k3s"]
+    assert waits_for("server-c-1") == ["server-b-1-k3s"]
+    assert waits_for("agent-a-1") == waits_for("agent-b-1") == ["server-c-1-k3s"]
+
+
+def test_the_init_server_initialises_and_every_other_server_joins(run):
+    program = run("prod")
+    create = {m: program.step(m, "k3s").inputs["create"] for m in ("server-a-1", "server-b-1", "server-c-1")}
+    assert [m for m, text in create.items() if "cluster-init: true" in text] == ["server-a-1"]
+    assert [m for m, text in create.items() if "server: https://" in text] == ["server-b-1", "server-c-1"]
+
+
+def test_a_later_generation_of_the_init_server_joins_another_server(run):
+    def bump(config):
+        config["seedbed:machines"]["server-a"]["generation"] = 2
+        config["seedbed:cluster"].pop("endpoint")
+
+    text = run("prod", bump).step("server-a-2", "k3s").inputs["create"]
+    assert "cluster-init" not in text
+    assert "server: https://10.20.0.12:6443" in text
+
+
+def test_every_command_is_frozen_bounded_and_quiet_about_secrets(run):
+    for command in run("prod").commands:
+        inputs, request = command.inputs, command.request
+        assert inputs["update"] == "true"
+        assert inputs["addPreviousOutputInEnv"] is False
+        assert inputs["logging"] == "stderr"
+        assert "environment" not in inputs
+        assert "triggers" not in inputs
+        assert "delete" not in inputs
+        assert {"create", "update", "stdin", "connection", "logging"} <= set(request.ignoreChanges)
+        assert {"stdout", "stderr"} <= set(request.additionalSecretOutputs)
+        assert request.customTimeouts.create.endswith("s")
+        assert "timeout --kill-after=10 " in inputs["create"]
+        assert "flock --wait " in inputs["create"]
+
+
+def test_every_connection_pins_the_host_key_that_is_derived_from_the_identity(run, identity):
+    program = run("prod")
+    for command in program.commands:
+        machine = command.name.rpartition("-")[0]
+        connection = command.inputs["connection"]["value"]
+        assert connection["hostKey"] == identity.host_key(machine).public
+
+
+def test_no_secret_is_in_clear_anywhere(run, identity):
+    program = run("prod")
+    clear = "".join(in_clear(r.inputs) for r in program.resources) + in_clear(program.outputs)
+    for name, secret in secrets_of(identity):
+        for line in secret.strip().splitlines():
+            assert line.startswith("-----") or line not in clear, f"{name} is in clear"
+
+
+def test_agents_get_the_agents_token_and_never_the_servers(run, identity):
+    import base64
+
+    stdin = run("prod").step("agent-a-1", "k3s").inputs["stdin"]["value"]
+    decoded = b"".join(base64.b64decode(line.split()[2]) for line in stdin.splitlines()).decode()
+    assert identity.agent_token in decoded
+    assert identity.server_token not in decoded
+    assert ".key" not in stdin
+
+
+def test_adding_an_agent_changes_nothing_of_the_others(run):
+    def add(config):
+        config["seedbed:machines"]["agent-c"] = {"role": "agent", "address": "10.20.0.23"}
+
+    def known(program):
+        return {(r.type, r.name): (r.inputs, sorted(r.request.dependencies)) for r in program.resources}
+
+    before, after = known(run("prod")), known(run("prod", add))
+    assert {key: after[key] for key in before} == before
+    added = [name for _, name in sorted(after.keys() - before.keys())]
+    assert added == ["agent-c-1-base", "agent-c-1-docker", "agent-c-1-k3s", "agent-c-1-wait", "agent-c-1", "agent-c-1"]
+
+
+def test_the_program_is_a_pure_function_of_its_settings(run):
+    def seen(program):
+        return [(r.type, r.name, r.inputs) for r in program.resources], program.outputs
+
+    assert seen(run("prod")) == seen(run("prod"))
+
+
+def test_the_outputs_tell_where_the_api_is_and_keep_the_kubeconfig_secret(run):
+    outputs = run("prod").outputs
+    assert outputs["apiUrl"] == "https://k8s.example.org:6443"
+    assert outputs["nodes"]["server-b-1"] == {"address": "10.20.0.12", "role": "server"}
+    assert outputs["kubeconfig"][SIGNATURE] == SECRET
+
+
+def test_the_dev_stack_is_one_server_and_one_agent(run):
+    program = run("dev")
+    assert [r.name for r in program.resources if r.type == "seedbed:pave:Node"] == ["agent-a-1", "server-a-1"]
+    assert "server: https://10.77.0.11:6443" in program.step("agent-a-1", "k3s").inputs["create"]
+
+
+def test_bad_settings_and_a_missing_identity_are_told_together_and_nothing_is_registered(run):
+    def spoil(config):
+        del config["seedbed:identity"]
+        config["seedbed:machines"]["server-a"]["rol"] = "x"
+
+    with pytest.raises(pulumi.RunError) as caught:
+        run("prod", spoil)
+    assert "seedbed:machines.server-a.rol: unknown key" in str(caught.value)
+    assert "seedbed init prod" in str(caught.value)
+
+
+def test_a_damaged_identity_is_named_without_its_content(run, identity):
+    def spoil(config):
+        config["seedbed:identity"]["files"].pop("service.key")
+
+    with pytest.raises(pulumi.RunError, match="lacks service.key") as caught:
+        run("prod", spoil)
+    assert identity.server_token not in str(caught.value)
