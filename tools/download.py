@@ -27,6 +27,10 @@ class UnreachableError(DownloadError):
     """The host did not answer at all: whoever has another source goes on to it."""
 
 
+class WrongDigestError(DownloadError):
+    """What came is not what was asked for: no other source makes up for that."""
+
+
 def fetch(url: str, sha256: str, dest: Path, connect_timeout: float = CONNECT_SECONDS) -> Path:
     """Download `url` to `dest`, unless it is there already, and give back `dest`.
 
@@ -35,7 +39,8 @@ def fetch(url: str, sha256: str, dest: Path, connect_timeout: float = CONNECT_SE
 
     Raises:
         UnreachableError: the host's name does not resolve or it does not accept a connection in `connect_timeout` s.
-        DownloadError: any other failure, a wrong digest among them.
+        WrongDigestError: the file is another one.
+        DownloadError: any other failure.
     """
     if dest.is_file() and file_sha256(dest) == sha256:
         return dest
@@ -49,7 +54,7 @@ def fetch(url: str, sha256: str, dest: Path, connect_timeout: float = CONNECT_SE
                 sha.update(chunk)
                 out.write(chunk)
         if sha.hexdigest() != sha256:
-            raise DownloadError(
+            raise WrongDigestError(
                 f"{url}: its sha256 is {sha.hexdigest()}, expected {sha256}; nothing was kept. Either the pin is"
                 " wrong or the file was changed: compare with the digest that its publisher names."
             )
@@ -68,6 +73,17 @@ def fetch_text(url: str, connect_timeout: float = CONNECT_SECONDS, limit: int = 
         except (OSError, http.client.HTTPException) as error:
             raise DownloadError(f"{url}: the download broke off: {error}") from error
     return data.decode(errors="replace")
+
+
+def reachable(url: str, connect_timeout: float = CONNECT_SECONDS) -> bool:
+    """Whether the host of `url` answers, with whatever status."""
+    try:
+        with _open(url, connect_timeout):
+            return True
+    except UnreachableError:
+        return False
+    except DownloadError:
+        return True
 
 
 def file_sha256(path: Path) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tools import download
-from tools.download import DownloadError, UnreachableError, fetch, fetch_text
+from tools.download import DownloadError, UnreachableError, WrongDigestError, fetch, fetch_text, reachable
 
 CONTENT = b"a release\n" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -53,7 +53,7 @@ def test_a_file_with_the_right_digest_is_kept_and_not_fetched_again(server, tmp_
 def test_a_file_with_another_digest_is_refused_and_not_kept(server, tmp_path: Path):
     url, _ = server
 
-    with pytest.raises(DownloadError, match=f"its sha256 is {SHA256}, expected {'0' * 64}"):
+    with pytest.raises(WrongDigestError, match=f"its sha256 is {SHA256}, expected {'0' * 64}"):
         fetch(f"{url}/release", "0" * 64, tmp_path / "release")
 
     assert list(tmp_path.iterdir()) == []
@@ -68,6 +68,13 @@ def test_a_file_that_is_not_there_is_not_called_unreachable(server, tmp_path: Pa
     assert not isinstance(caught.value, UnreachableError)
 
 
+def test_a_server_that_answers_is_reachable_whatever_it_says(server):
+    url, _ = server
+
+    assert reachable(f"{url}/release")
+    assert reachable(f"{url}/missing")
+
+
 def test_a_port_that_nobody_listens_on_is_unreachable(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with socket.socket() as taken:
@@ -76,6 +83,7 @@ def test_a_port_that_nobody_listens_on_is_unreachable(monkeypatch: pytest.Monkey
 
         with pytest.raises(UnreachableError, match="cannot be reached"):
             fetch_text(f"http://127.0.0.1:{port}/")
+        assert not reachable(f"http://127.0.0.1:{port}/")
 
 
 def test_a_resolver_that_hangs_is_given_up_on(monkeypatch: pytest.MonkeyPatch):
