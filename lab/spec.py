@@ -1,16 +1,12 @@
 """What a lab and its hosts are made of: plain values, checked once when they are made."""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from pathlib import Path
 
 from lab import LabError
-
-ProgressLine = Callable[[str], None]
-"""Takes one line of progress, without its line end."""
 
 LAB_NAME = re.compile(r"[a-z][a-z0-9]{0,7}")
 """A lab's name is part of the names of links, which the kernel limits to 15 characters."""

@@ -1,0 +1,199 @@
+"""The wires of a lab: its bridge, the links and namespaces of its hosts, and the way out for them."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+from lab import shell
+from lab.spec import LabSpec
+
+NETNS = Path("/run/netns")
+END_SECONDS = 5.0
+
+
+def netns_name(lab: str, host: str) -> str:
+    """The network namespace of a host."""
+    return f"sb-{lab}-{host}"
+
+
+def link_name(lab: str, host: str) -> str:
+    """The host's link as this machine sees it; the kernel allows 15 characters, a host's name has 63."""
+    return "sbv" + hashlib.sha256(f"{lab}/{host}".encode()).hexdigest()[:10]
+
+
+def alias(lab: str, host: str) -> str:
+    """What ``ip link`` shows beside that name, and what removal finds links by."""
+    return f"seedbed:{lab}:{host}"
+
+
+def mac(lab: str, host: str) -> str:
+    """The host's hardware address: the same at every boot, and locally administered."""
+    digits = hashlib.sha256(f"{lab}/{host}".encode()).hexdigest()[:10]
+    return "02:" + ":".join(digits[i : i + 2] for i in range(0, 10, 2))
+
+
+def run_in(netns: str, *argv: str) -> list[str]:
+    """The argv that runs ``argv`` in the network namespace ``netns``, and else where this process is."""
+    return ["nsenter", f"--net={NETNS / netns}", *argv]
+
+
+def up(spec: LabSpec) -> None:
+    """Make what is missing of the lab's bridge, its way out, and the small internet's namespace."""
+    lab = spec.name
+    if not _exists(spec.bridge):
+        # The fixed address keeps the bridge from taking a port's, which comes and goes with its host.
+        shell.run(*f"ip link add {spec.bridge} mtu {outer_mtu()} address {mac(lab, '')} type bridge".split())
+    shell.ip_batch(
+        [
+            f"link set {spec.bridge} alias {alias(lab, '')} addrgenmode none",
+            f"address replace {spec.gateway}/{spec.subnet.prefixlen} dev {spec.bridge}",
+            f"link set {spec.bridge} up",
+        ]
+    )
+    if shell.attempt("nft", "list", "table", "ip", _table(lab)).returncode != 0:
+        shell.run("nft", "-f", "-", stdin=masquerade(spec))
+    _let_forward(spec)
+    if not (NETNS / spec.internet_netns).exists() or not _exists(link_name(lab, "inet")):
+        plug(lab, "inet", spec.bridge, netns=spec.internet_netns)
+    inside = [
+        "link set lo up",
+        f"address replace {spec.internet}/{spec.subnet.prefixlen} dev eth0",
+        "link set eth0 up",
+        f"route replace default via {spec.gateway}",
+    ]
+    shell.run("ip", "-netns", spec.internet_netns, "-batch", "-", stdin="\n".join(inside) + "\n")
+
+
+def masquerade(spec: LabSpec) -> str:
+    """The nft table by which the lab's hosts reach what is outside, under this machine's address."""
+    return (
+        f"table ip {_table(spec.name)} {{\n chain postrouting {{\n"
+        "  type nat hook postrouting priority srcnat; policy accept;\n"
+        f"  ip saddr {spec.subnet} ip daddr != {spec.subnet} masquerade\n }}\n}}\n"
+    )
+
+
+def _let_forward(spec: LabSpec) -> None:
+    """Let the bridge's frames pass where this machine forwards nothing by default, as beside Docker or ufw.
+
+    An accepting rule of a table of our own would not do: a packet is dropped where any table drops it.
+    """
+    if not _forwards_nothing():
+        return
+    tag = ["-m", "comment", "--comment", alias(spec.name, ""), "-j", "ACCEPT"]
+    for direction in ("-i", "-o"):
+        if shell.attempt("iptables", "-w", "-C", "FORWARD", direction, spec.bridge, *tag).returncode != 0:
+            shell.run("iptables", "-w", "-I", "FORWARD", direction, spec.bridge, *tag)
+
+
+def _forwards_nothing() -> bool:
+    """Whether iptables drops by default; without iptables there is neither Docker nor ufw."""
+    if shutil.which("iptables") is None:
+        return False
+    answer = shell.attempt("iptables", "-w", "-S", "FORWARD")
+    return answer.returncode == 0 and "-P FORWARD ACCEPT" not in answer.stdout
+
+
+def _let_forward_no_more(lab: str) -> None:
+    if shutil.which("iptables") is None:
+        return
+    for line in shell.attempt("iptables", "-w", "-S", "FORWARD").stdout.splitlines():
+        words = [word.strip('"') for word in line.split()]
+        if words[0] == "-A" and alias(lab, "") in words:
+            shell.attempt("iptables", "-w", "-D", *words[1:])
+
+
+def plug(lab: str, host: str, bridge: str, netns: str | None = None) -> None:
+    """A new namespace with an ``eth0`` in it that hangs on the bridge; an old one goes, with all settings in it."""
+    netns = netns or netns_name(lab, host)
+    unplug(lab, host, netns)
+    mtu = (Path("/sys/class/net") / bridge / "mtu").read_text().strip()
+    outer = link_name(lab, host)
+    shell.ip_batch(
+        [
+            f"netns add {netns}",
+            f"link add {outer} mtu {mtu} type veth peer name eth0 mtu {mtu} address {mac(lab, host)} netns {netns}",
+            f"link set {outer} alias {alias(lab, host)} addrgenmode none master {bridge} up",
+        ]
+    )
+
+
+def unplug(lab: str, host: str, netns: str | None = None) -> None:
+    """Remove a host's link and namespace, where there are any."""
+    if _exists(link_name(lab, host)):
+        shell.attempt("ip", "link", "delete", link_name(lab, host))
+    netns = netns or netns_name(lab, host)
+    if (NETNS / netns).exists():
+        shell.run("ip", "netns", "delete", netns)
+
+
+def set_link(lab: str, host: str, state: str) -> None:
+    """Set the link of a host ``up`` or ``down``; nothing where it has none."""
+    if _exists(link_name(lab, host)):
+        shell.run("ip", "link", "set", link_name(lab, host), state)
+
+
+def down(lab: str) -> None:
+    """Remove every namespace, link, table and rule of the lab, with the processes in its namespaces."""
+    namespaces = [path.name for path in NETNS.glob(f"sb-{lab}-*")]
+    for netns in namespaces:
+        _end_processes(netns)
+    for path in Path("/sys/class/net").iterdir():
+        try:
+            ours = (path / "ifalias").read_text().startswith(f"seedbed:{lab}:")
+        except OSError:
+            continue  # gone with its other end
+        if ours or path.name == f"sb-{lab}":
+            shell.attempt("ip", "link", "delete", path.name)
+    for netns in namespaces:
+        shell.attempt("ip", "netns", "delete", netns)
+    if shutil.which("nft") is not None:
+        for family in ("ip", "bridge"):
+            shell.attempt("nft", "delete", "table", family, _table(lab))
+    _let_forward_no_more(lab)
+
+
+def forget_namespaces() -> None:
+    """Undo what the first ``ip netns add`` of this machine did to ``/run/netns``, where none is left in it."""
+    if NETNS.is_dir() and not any(NETNS.iterdir()):
+        # iproute2 mounts the folder on itself, so that namespaces mounted in it reach every mount namespace.
+        while os.path.ismount(NETNS) and shell.attempt("umount", str(NETNS)).returncode == 0:
+            pass
+        if not os.path.ismount(NETNS):
+            NETNS.rmdir()
+
+
+def _end_processes(netns: str) -> None:
+    """End what runs in a namespace: the lab made it, so what is in it is the lab's."""
+    deadline = time.monotonic() + END_SECONDS
+    how = signal.SIGTERM
+    while pids := [int(pid) for pid in shell.attempt("ip", "netns", "pids", netns).stdout.split()]:
+        for pid in pids:
+            try:
+                os.kill(pid, how)
+            except ProcessLookupError:
+                continue
+        time.sleep(0.05)
+        if time.monotonic() > deadline:
+            if how == signal.SIGKILL:
+                return
+            how, deadline = signal.SIGKILL, time.monotonic() + END_SECONDS
+
+
+def outer_mtu() -> int:
+    """The MTU of this machine's way out: a larger one in the lab would lose packets that may not be split."""
+    routes = json.loads(shell.run("ip", "-json", "-4", "route", "show", "default"))
+    path = Path("/sys/class/net") / (routes[0].get("dev", "") if routes else "lo") / "mtu"
+    return min(int(path.read_text()), 1500) if path.exists() else 1500
+
+
+def _table(lab: str) -> str:
+    return f"seedbed_{lab}"
+
+
+def _exists(link: str) -> bool:
+    return (Path("/sys/class/net") / link).exists()
