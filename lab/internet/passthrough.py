@@ -39,6 +39,7 @@ class Fetch:
         self._changed = threading.Condition()
         self._head: Response | None = None
         self._received = 0
+        self._available = 0  # of those received, the bytes that are handed on
         self._over = False
         self._failure: str | None = None
         self._unreachable: UnreachableError | None = None
@@ -78,6 +79,12 @@ class Fetch:
             return self._head
 
     @property
+    def failed(self) -> bool:
+        """Whether it has ended without what was asked for."""
+        with self._changed:
+            return self._failure is not None or self._unreachable is not None
+
+    @property
     def length(self) -> int | None:
         """Bytes in all, if the real host says so."""
         value = self.head().headers.get("content-length", "")
@@ -88,8 +95,8 @@ class Fetch:
         offset = 0
         while True:
             with self._changed:
-                self._changed.wait_for(lambda seen=offset: self._received > seen or self._over)  # type: ignore[misc]
-                available, over, failure = self._received, self._over, self._failure
+                self._changed.wait_for(lambda seen=offset: self._available > seen or self._over)  # type: ignore[misc]
+                available, over, failure = self._available, self._over, self._failure
             while offset < available:
                 data = os.pread(self._file.fileno(), min(_CHUNK, available - offset), offset)
                 offset += len(data)
@@ -108,13 +115,15 @@ class Fetch:
             return FilePart(self.path, 0, self._received)
 
     def _receive(self, response: Response) -> str:
+        """Read all of it. What came last is handed on only when the whole is found right and kept, in `_end`."""
         sha = hashlib.sha256()
-        while data := response.body.read(_CHUNK):
+        while data := response.body.read1(_CHUNK):
+            with self._changed:
+                self._available = self._received
+                self._changed.notify_all()
             self._file.write(data)
             sha.update(data)
-            with self._changed:
-                self._received += len(data)
-                self._changed.notify_all()
+            self._received += len(data)
         wanted = response.headers.get("content-length", "")
         if wanted.isdigit() and int(wanted) != self._received:
             raise OSError(f"the real host sent {self._received} of {wanted} bytes")
@@ -130,6 +139,8 @@ class Fetch:
     def _end(self, failure: str | None = None, unreachable: UnreachableError | None = None) -> None:
         self.path = self.path if failure is None and self._received else self._discard()
         with self._changed:
+            if failure is None:
+                self._available = self._received
             self._failure, self._unreachable, self._over = failure, unreachable, True
             self._changed.notify_all()
 
@@ -185,7 +196,7 @@ class PassThrough:
         """The download of this URL that is under way, or a new one."""
         with self._lock:
             running = self._running.get(key)
-            if running is not None:
+            if running is not None and not running.failed:
                 return running
             expected = _DIGEST.search(path)
             fetch = self._running[key] = Fetch(self._blobs, expected[1] if expected else None)
@@ -201,7 +212,8 @@ class PassThrough:
                 )
             finally:
                 with self._lock:
-                    self._running.pop(key, None)
+                    if self._running[key] is fetch:
+                        del self._running[key]
 
         threading.Thread(target=work, name=f"fetch {host}", daemon=True).start()
         return fetch

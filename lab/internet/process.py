@@ -63,6 +63,7 @@ def spawn(folder: Path, name: str, argv: Sequence[str], env: Mapping[str, str], 
     _children[child.pid] = child
     started = _start_time(child.pid)
     if started is None:
+        _children.pop(child.pid).wait()
         raise LabError(f"{name} ended at once; the last lines of {log_file}:\n{log_tail(folder, name)}")
     daemon = Daemon(child.pid, started, list(argv), fingerprint)
     new = folder / f".{name}.json"
@@ -80,14 +81,15 @@ def running(folder: Path, name: str) -> Daemon | None:
     return daemon if _start_time(daemon.pid) == daemon.start_time else None
 
 
-def stop(folder: Path, name: str, marker: str | None = None) -> bool:
+def stop(folder: Path, name: str, marker: Sequence[str] = ()) -> bool:
     """End service `name` and forget it; True if something was ended.
 
-    `marker` is an argument that only this service's command line has (its configuration's path, say): processes
-    that carry it are ended too, as a caller that is killed between starting one and noting its pid leaves one.
+    `marker` is a run of arguments that only this service's command line has (with its configuration's path, say):
+    processes that carry it are ended too, as a caller that is killed between starting one and noting its pid
+    leaves one.
     """
     victims = {daemon.pid: daemon.start_time} if (daemon := running(folder, name)) else {}
-    if marker is not None:
+    if marker:
         victims |= _carrying(marker)
     for pid, started in victims.items():
         _end(pid, started)
@@ -132,17 +134,18 @@ def _start_time(pid: int) -> int | None:
     return None if fields[0] in {"Z", "X"} else int(fields[19])
 
 
-def _carrying(marker: str) -> dict[int, int]:
-    """Processes with the argument `marker`, but this one: pid to start time."""
+def _carrying(marker: Sequence[str]) -> dict[int, int]:
+    """Processes whose command line holds the arguments `marker` in a row, but this one: pid to start time."""
+    wanted = b"\0" + b"\0".join(argument.encode() for argument in marker) + b"\0"
     found = {}
     for entry in _PROC.iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         try:
-            arguments = (entry / "cmdline").read_bytes().split(b"\0")
+            command_line = (entry / "cmdline").read_bytes()  # each argument ends with a zero byte
         except OSError:
             continue
         started = _start_time(int(entry.name))
-        if marker.encode() in arguments and started is not None:
+        if wanted in b"\0" + command_line and started is not None:
             found[int(entry.name)] = started
     return found

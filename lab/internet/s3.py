@@ -94,22 +94,22 @@ def ensure(
     """
     folder = process.services_dir(lab_dir)
     kept = _load(lab_dir) or _create(lab_dir, lab, port)
-    data, sidecar = lab_dir / "s3", lab_dir / "sidecar-s3"
     argv = [str(binary), "--port", f"{_ADDRESS}:{kept.port}", "--region", REGION, "--health", _HEALTH]
-    argv += ["--keep-alive", "posix"]
-    if not _takes_attributes(data):
-        sidecar.mkdir(exist_ok=True)
-        argv += ["--sidecar", str(sidecar.absolute())]
-    argv.append(str(data.absolute()))
+    argv += ["--keep-alive", *_arguments(lab_dir)]
     if (daemon := process.running(folder, _NAME)) is None or daemon.argv != argv:
-        process.stop(folder, _NAME, marker=str(data.absolute()))
+        process.stop(folder, _NAME, _arguments(lab_dir))
         _refuse_taken(kept.port, lab_dir)
-        # The keys go by environment: a command line can be read by everybody (versitygw v1.8.0, cmd/versitygw/main.go).
+        # The keys go by environment: a command line can be read by everybody. The names of the variables are those of
+        # versitygw v1.8.0 (cmd/versitygw/main.go, posix.go).
         env = {
             "PATH": os.environ.get("PATH", os.defpath),
             "ROOT_ACCESS_KEY": kept.access_key,
             "ROOT_SECRET_KEY": kept.secret_key,
         }
+        if not _takes_attributes(lab_dir / "s3"):
+            sidecar = lab_dir / "sidecar-s3"
+            sidecar.mkdir(exist_ok=True)
+            env["VGW_META_SIDECAR"] = str(sidecar.absolute())
         process.spawn(folder, _NAME, argv, env, lab_dir, fingerprint="")
         progress(f"S3 server on {_ADDRESS}:{kept.port}")
     _await(folder, kept.port)
@@ -125,13 +125,18 @@ def load(lab_dir: Path) -> S3 | None:
 def stop(lab_dir: Path) -> bool:
     """End the server; True if it ran. Its data stays."""
     folder = lab_dir / "services"
-    return process.stop(folder, _NAME, marker=str((lab_dir / "s3").absolute())) if folder.is_dir() else False
+    return process.stop(folder, _NAME, _arguments(lab_dir)) if folder.is_dir() else False
 
 
 def status(lab_dir: Path) -> int | None:
     """The server's pid if it runs."""
     daemon = process.running(lab_dir / "services", _NAME)
     return daemon.pid if daemon else None
+
+
+def _arguments(lab_dir: Path) -> list[str]:
+    """What ends the command line, and no other program's."""
+    return ["posix", str((lab_dir / "s3").absolute())]
 
 
 def _create(lab_dir: Path, lab: str, port: int | None) -> _Kept:

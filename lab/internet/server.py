@@ -11,7 +11,7 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -75,7 +75,7 @@ class Handler(BaseHTTPRequestHandler):
         """One line to the log, with the time and the client's address."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
         line = (format % args).encode("ascii", "backslashreplace").decode()
-        print(f"{now}Z {self.client_address[0]} {line}", file=sys.stderr, flush=True)
+        self.server.log(f"{now}Z {self.client_address[0]} {line}")
 
     def _respond(self) -> tuple[int, int]:
         if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
@@ -162,9 +162,16 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], site: Site, context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        address: tuple[str, int],
+        site: Site,
+        context: ssl.SSLContext | None,
+        log: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
+    ) -> None:
         """Listen on `address` and answer with `site`; without `context`, send everybody to https."""
         super().__init__(address, Handler)
+        self.log = log
         self.site = site
         self.redirect = context is None
         self._context = context
@@ -190,7 +197,7 @@ class Server(ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: tuple[str, int]) -> None:  # noqa: ARG002 (the base's)
         """One line, not a traceback: a client that distrusts the certificate is no event."""
         error = sys.exception()
-        print(f"{client_address[0]} {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        self.log(f"{client_address[0]} {type(error).__name__}: {error}")
 
 
 def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:

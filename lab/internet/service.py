@@ -22,6 +22,7 @@ START_SECONDS = 10.0
 """How long the services may take until they answer."""
 
 _DNS, _HTTPS = "dnsmasq", "internet"
+_DNS_CONFIG, _HTTPS_CONFIG = "dnsmasq.conf", "internet.conf.json"
 _POLL = 0.05
 _PROBE_SECONDS = 1.0
 _REPOSITORY = Path(__file__).resolve().parents[2]
@@ -89,9 +90,7 @@ def start(
     names = all_names(serve)
     with _lock(folder):
         pki.ensure_authority(lab_dir)
-        dns_config = folder / "dnsmasq.conf"
         dns_text = dns.render_config(address, names, resolvers, ports.dns)
-        https_config = folder / "internet.conf.json"
         settings = {
             "lab_dir": str(lab_dir.absolute()),
             "netns": netns_name,
@@ -112,15 +111,13 @@ def start(
         settings["fingerprint"] = fingerprints[_HTTPS]
         stale = [name for name in (_DNS, _HTTPS) if not _runs(folder, name, fingerprints[name])]
         if _DNS in stale:
-            process.stop(folder, _DNS, marker=f"--conf-file={dns_config.absolute()}")
-            dns_config.write_text(dns_text)
-            argv = [dns.dnsmasq(), "--keep-in-foreground", f"--conf-file={dns_config.absolute()}"]
-            _spawn(folder, _DNS, netns_name, argv, fingerprints[_DNS])
+            process.stop(folder, _DNS, _dns_arguments(folder))
+            (folder / _DNS_CONFIG).write_text(dns_text)
+            _spawn(folder, _DNS, netns_name, [dns.dnsmasq(), *_dns_arguments(folder)], fingerprints[_DNS])
         if _HTTPS in stale:
-            process.stop(folder, _HTTPS, marker=str(https_config.absolute()))
-            https_config.write_text(json.dumps(settings, indent=1))
-            argv = [sys.executable, "-m", "lab.internet.server", str(https_config.absolute())]
-            _spawn(folder, _HTTPS, netns_name, argv, fingerprints[_HTTPS])
+            process.stop(folder, _HTTPS, _https_arguments(folder))
+            (folder / _HTTPS_CONFIG).write_text(json.dumps(settings, indent=1))
+            _spawn(folder, _HTTPS, netns_name, [sys.executable, *_https_arguments(folder)], fingerprints[_HTTPS])
         probe = Probe(lab_dir, address, ports, fingerprints[_HTTPS])
         netns.call(netns_name, lambda: _await(folder, probe))
     return Started(tuple(stale), tuple(resolvers))
@@ -132,8 +129,8 @@ def stop(lab_dir: Path) -> bool:
     if not folder.is_dir():
         return False
     with _lock(folder):
-        first = process.stop(folder, _HTTPS, marker=str((folder / "internet.conf.json").absolute()))
-        return process.stop(folder, _DNS, marker=f"--conf-file={(folder / 'dnsmasq.conf').absolute()}") or first
+        https = process.stop(folder, _HTTPS, _https_arguments(folder))
+        return process.stop(folder, _DNS, _dns_arguments(folder)) or https
 
 
 def status(lab_dir: Path) -> Status:
@@ -142,7 +139,7 @@ def status(lab_dir: Path) -> Status:
     pids = {name: daemon.pid if (daemon := process.running(folder, name)) else None for name in (_DNS, _HTTPS)}
     answers = False
     if None not in pids.values():
-        settings = json.loads((folder / "internet.conf.json").read_text())
+        settings = json.loads((folder / _HTTPS_CONFIG).read_text())
         ports = Ports(settings["dns_port"], settings["http_port"], settings["https_port"])
         probe = Probe(lab_dir, settings["address"], ports, settings["fingerprint"])
         try:
@@ -199,6 +196,14 @@ def _await(folder: Path, probe: Probe) -> None:
             log = folder / f"{name}.log"
             raise LabError(f"the lab's {name} {reason}; the last lines of {log}:\n{process.log_tail(folder, name)}")
         time.sleep(_POLL)
+
+
+def _dns_arguments(folder: Path) -> list[str]:
+    return ["--keep-in-foreground", f"--conf-file={(folder / _DNS_CONFIG).absolute()}"]
+
+
+def _https_arguments(folder: Path) -> list[str]:
+    return ["-m", "lab.internet.server", str((folder / _HTTPS_CONFIG).absolute())]
 
 
 def _runs(folder: Path, name: str, fingerprint: str) -> bool:

@@ -151,7 +151,7 @@ def build_lab(
                 frozenset(all_names(["extra.example"])),
                 {"status": "ok"},
             )
-            port = stack.enter_context(serving(Server((LOOPBACK, 0), site, server_context)))
+            port = stack.enter_context(serving(Server((LOOPBACK, 0), site, server_context, log=lambda _: None)))
             return Lab(Client(port, client_context), tree, archive, site)
 
         yield build

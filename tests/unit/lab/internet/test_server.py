@@ -125,7 +125,7 @@ def test_tls_before_1_2_is_refused(server_context: ssl.SSLContext) -> None:
 
 def test_plain_http_sends_the_client_to_https(lab: Lab) -> None:
     site: Site = lab.site
-    with serving(Server((LOOPBACK, 0), site, None)) as port:
+    with serving(Server((LOOPBACK, 0), site, None, log=lambda _: None)) as port:
         connection = http.client.HTTPConnection(LOOPBACK, port, timeout=10)
         connection.request("GET", "/a%2Bb?c=d", headers={"Host": "github.com:80"})
         response = connection.getresponse()
