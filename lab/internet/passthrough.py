@@ -1,7 +1,6 @@
 """What real hosts answered, kept by content in the cache, and handed on while it still arrives."""
 
 import hashlib
-import http.client
 import json
 import os
 import re
@@ -21,6 +20,7 @@ FRESH_SECONDS = 300
 _UNCHANGING = re.compile(r"sha256:[0-9a-f]{64}$|/releases/download/")
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})$")
 _KEPT_HEADERS = ("content-type", "docker-content-digest", "docker-distribution-api-version", "etag", "last-modified")
+_UNFINISHED = ".part-"
 _CHUNK = 1 << 18
 _LARGEST_ERROR_PAGE = 1 << 16
 _ABANDONED_AFTER = 86400  # seconds; an unfinished file so old is of a server that was killed
@@ -32,7 +32,7 @@ class Fetch:
     def __init__(self, folder: Path, expected_digest: str | None) -> None:
         """Make the file; `run` fills it."""
         # Unbuffered, so that what has been written can be read by the others at once.
-        handle, name = tempfile.mkstemp(prefix=".part-", dir=folder)
+        handle, name = tempfile.mkstemp(prefix=_UNFINISHED, dir=folder)
         self.path = Path(name)
         self._file = os.fdopen(handle, "w+b", buffering=0)  # closed with the last who holds this object
         self._expected_digest = expected_digest
@@ -46,27 +46,36 @@ class Fetch:
         self.body = b""
         """What came with a status other than 200."""
 
-    def run(self, ask: Callable[[], Response], keep: Callable[["Fetch", str], None]) -> None:
-        """Download by `ask`; when all is there, `keep` gets its SHA-256."""
+    def run(self, ask: Callable[[], Response], keep: Callable[[str], None], leave: Callable[[], None]) -> None:
+        """Download by `ask`. When all is there, `keep` gets its SHA-256.
+
+        `leave` is called before anybody learns of the end, so that who asks after it does not meet this one.
+        """
+        failure: str | None = None
+        unreachable: UnreachableError | None = None
         try:
             response = ask()
+            try:
+                if response.status == 200:
+                    self._announce(response)
+                    keep(self._receive(response))
+                else:
+                    self.body = response.body.read(_LARGEST_ERROR_PAGE)
+                    self._announce(response)
+            finally:
+                response.close()
         except UnreachableError as error:
-            self._end(unreachable=error)
-            return
-        try:
-            if response.status != 200:
-                self.body = response.body.read(_LARGEST_ERROR_PAGE)
-                self._announce(response)
-                self._end()
-                return
-            self._announce(response)
-            digest = self._receive(response)
-            keep(self, digest)
-            self._end()
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            self._end(failure=str(error) or type(error).__name__)
-        finally:
-            response.close()
+            unreachable = error
+        except Exception as error:  # whatever it is: the others wait for the end
+            failure = str(error) or type(error).__name__
+        if self.path.name.startswith(_UNFINISHED):
+            self.path.unlink(missing_ok=True)
+        leave()
+        with self._changed:
+            if failure is None:
+                self._available = self._received
+            self._failure, self._unreachable, self._over = failure, unreachable, True
+            self._changed.notify_all()
 
     def head(self) -> Response:
         """Status and headers; waits for them. Raises UnreachableError."""
@@ -77,12 +86,6 @@ class Fetch:
             if self._head is None:
                 raise UnreachableError(self._failure or "the connection broke")
             return self._head
-
-    @property
-    def failed(self) -> bool:
-        """Whether it has ended without what was asked for."""
-        with self._changed:
-            return self._failure is not None or self._unreachable is not None
 
     @property
     def length(self) -> int | None:
@@ -115,7 +118,7 @@ class Fetch:
             return FilePart(self.path, 0, self._received)
 
     def _receive(self, response: Response) -> str:
-        """Read all of it. What came last is handed on only when the whole is found right and kept, in `_end`."""
+        """Read all of it. What came last is handed on only when the whole is found right and kept, by `run`."""
         sha = hashlib.sha256()
         while data := response.body.read1(_CHUNK):
             with self._changed:
@@ -136,19 +139,6 @@ class Fetch:
             self._head = response
             self._changed.notify_all()
 
-    def _end(self, failure: str | None = None, unreachable: UnreachableError | None = None) -> None:
-        self.path = self.path if failure is None and self._received else self._discard()
-        with self._changed:
-            if failure is None:
-                self._available = self._received
-            self._failure, self._unreachable, self._over = failure, unreachable, True
-            self._changed.notify_all()
-
-    def _discard(self) -> Path:
-        if self.path.name.startswith(".part-"):
-            self.path.unlink(missing_ok=True)
-        return self.path
-
 
 class PassThrough:
     """Answers of real hosts. The cache holds contents by SHA-256 in `blobs`, and what each URL gave in `urls`."""
@@ -162,7 +152,7 @@ class PassThrough:
         self._lock = threading.Lock()
         for folder in (self._blobs, self._urls):
             folder.mkdir(parents=True, exist_ok=True)
-        for part in self._blobs.glob(".part-*"):
+        for part in self._blobs.glob(f"{_UNFINISHED}*"):
             if self._now() - part.stat().st_mtime > _ABANDONED_AFTER:
                 part.unlink(missing_ok=True)
 
@@ -196,7 +186,7 @@ class PassThrough:
         """The download of this URL that is under way, or a new one."""
         with self._lock:
             running = self._running.get(key)
-            if running is not None and not running.failed:
+            if running is not None:
                 return running
             expected = _DIGEST.search(path)
             fetch = self._running[key] = Fetch(self._blobs, expected[1] if expected else None)
@@ -205,18 +195,18 @@ class PassThrough:
             headers["If-None-Match"] = entry["headers"]["Etag"]
 
         def work() -> None:
-            try:
-                fetch.run(
-                    lambda: self._upstream.get(host, path, headers),
-                    lambda done, digest: self._keep(key, f"https://{host}{path}", done, digest),
-                )
-            finally:
-                with self._lock:
-                    if self._running[key] is fetch:
-                        del self._running[key]
+            fetch.run(
+                lambda: self._upstream.get(host, path, headers),
+                lambda digest: self._keep(key, f"https://{host}{path}", fetch, digest),
+                lambda: self._leave(key),
+            )
 
         threading.Thread(target=work, name=f"fetch {host}", daemon=True).start()
         return fetch
+
+    def _leave(self, key: str) -> None:
+        with self._lock:
+            del self._running[key]
 
     def _keep(self, key: str, url: str, fetch: Fetch, digest: str) -> None:
         blob = self._blobs / digest
