@@ -79,7 +79,7 @@ prove() {
   done
   grep -qw overlay /proc/filesystems || problems+=("the kernel has no overlay file system")
   in_container || [ "$(wc -l </proc/swaps)" -le 1 ] || problems+=("swap is still on")
-  sshd -T 2>/dev/null | grep -qx 'passwordauthentication no' || problems+=("sshd still takes passwords")
+  grep -qx 'passwordauthentication no' <<<"$(sshd -T)" || problems+=("sshd still takes passwords")
   systemctl is-enabled --quiet apt-daily-upgrade.timer 2>/dev/null && problems+=("unattended upgrades are not held")
   in_container || systemctl is-active --quiet systemd-timesyncd.service || problems+=("the clock is not synchronised")
   if [ ${#problems[@]} -gt 0 ]; then

@@ -9,7 +9,7 @@ pave() {
   UNIT=docker
   install_packages docker.io
   if [ $changed = 1 ] && systemctl is-active --quiet docker; then
-    docker info --format '{{.LoggingDriver}}' 2>/dev/null | grep -qx local || systemctl restart docker
+    [ "$(docker info --format '{{.LoggingDriver}}' 2>/dev/null)" = local ] || systemctl restart docker
   fi
   timeout 120 systemctl enable --quiet --now docker
 }
@@ -17,7 +17,7 @@ pave() {
 prove() {
   UNIT=docker
   await 60 "the Docker engine" docker_answers || fail "the Docker engine does not answer" "read \`systemctl status docker\` on the machine"
-  if iptables -S FORWARD | grep -qx -- '-P FORWARD DROP'; then
+  if grep -qx -- '-P FORWARD DROP' <<<"$(iptables -S FORWARD)"; then
     fail "the FORWARD policy is DROP, which cuts the cluster's pods off" "run \`iptables -P FORWARD ACCEPT\` and find out who set it"
   fi
 }

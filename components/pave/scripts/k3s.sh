@@ -85,7 +85,7 @@ start() {
 }
 
 prove() {
-  "$BINARY" --version | grep -qF "k3s version $VERSION " || fail "$BINARY is not $VERSION" "replace the machine"
+  grep -qF "k3s version $VERSION " <<<"$("$BINARY" --version)" || fail "$BINARY is not $VERSION" "replace the machine"
   systemctl is-active --quiet "$SERVICE" || fail "$SERVICE does not run" "read its journal above; start it or replace the machine"
   if [ "$ROLE" = server ]; then
     [ "$(digest $DIR/server/tls/server-ca.crt)" = "$CA_SHA256" ] || fail "k3s does not use the identity's CA" "replace the machine"

@@ -37,32 +37,44 @@ put() {
 
 # install_packages NAME…: asks the package manager only for what is missing.
 install_packages() {
-  local package missing=() apt=(apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
+  local package missing=()
   for package in "$@"; do
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
   done
   [ ${#missing[@]} -gt 0 ] || return 0
-  export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a
   # Lists of the last hour will do: the step before this one may have fetched them.
   if [ -z "$(find /var/lib/apt/lists -maxdepth 1 -name '*Packages*' -mmin -60 -print -quit)" ]; then
-    say "fetching the package lists"
-    update "${apt[@]}"
+    fetch_package_lists
   fi
   say "installing ${missing[*]}"
-  "${apt[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null >/dev/null ||
-    { update "${apt[@]}"; "${apt[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null >/dev/null; } ||
+  apt install -y --no-install-recommends "${missing[@]}" && return 0
+  say "that failed; once more with fresh package lists"
+  fetch_package_lists
+  apt install -y --no-install-recommends "${missing[@]}" ||
     fail "the package manager could not install ${missing[*]}" "run \`apt-get install ${missing[*]}\` on the machine to see why"
 }
 
-# The lock of the lists knows no timeout of its own.
-update() {
+fetch_package_lists() {
   local try
-  for try in 1 2 3 4 5 6; do
-    "$@" update </dev/null >/dev/null && return 0
-    say "the package lists could not be fetched, try $try of 6"
+  say "fetching the package lists"
+  # The lock of the lists knows no timeout of its own, and a first boot may hold it for a minute.
+  for try in 1 2 3 4 5; do
+    apt update && return 0
+    say "the package lists could not be fetched, try $try of 5"
     sleep $((try * 2))
   done
   fail "the package lists could not be fetched" "check the machine's network and its package sources"
+}
+
+# Quiet when it goes well, its last lines when it does not.
+apt() {
+  local log status=0
+  log=$(mktemp)
+  DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes NEEDRESTART_MODE=a apt-get -o DPkg::Lock::Timeout=300 \
+    -o Acquire::Retries=3 "$@" </dev/null >"$log" 2>&1 || status=$?
+  [ $status = 0 ] || tail -n 5 "$log" >&2
+  rm "$log"
+  return $status
 }
 
 # await SECONDS WHAT COMMAND…: until COMMAND succeeds, with a line every ten seconds.
@@ -80,10 +92,12 @@ await() {
 }
 
 # A machine is paved once. What it was paved with stays in the marker: the same again only proves it, anything else is
-# refused, because a machine is replaced and not repaired.
+# refused, because a machine is replaced and not repaired. A step without `pave` only looks, and leaves no marker.
 main() {
   local marker=/var/lib/seedbed/paved/$STEP result=paved
-  if [ ! -e "$marker" ]; then
+  if ! declare -F pave >/dev/null; then
+    marker= result=ready
+  elif [ ! -e "$marker" ]; then
     pave
   elif [ "$(cat "$marker")" = "$DIGEST" ]; then
     result="already paved"
@@ -92,7 +106,7 @@ main() {
       "give the machine a new generation (or a fresh system): a machine is replaced, never repaired"
   fi
   prove
-  [ -e "$marker" ] || printf '%s\n' "$DIGEST" | put "$marker"
+  [ -z "$marker" ] || [ -e "$marker" ] || printf '%s\n' "$DIGEST" | put "$marker"
   say "$result"
   printf '{"machine":"%s","step":"%s","result":"%s"}\n' "$NODE" "$STEP" "$result"
 }

@@ -1,6 +1,4 @@
 # The machine has finished its first boot and is one that can be paved.
-pave() { :; }
-
 prove() {
   if command -v cloud-init >/dev/null; then
     say "waiting for cloud-init"
@@ -19,7 +17,7 @@ prove() {
   command -v apt-get >/dev/null || problems+=("it has no apt-get: only Debian and Ubuntu are paved")
   case $(uname -m) in x86_64 | aarch64) ;; *) problems+=("its architecture $(uname -m) has no k3s digest here") ;; esac
   [ "$(df --output=avail -m / | tail -1)" -ge 2048 ] || problems+=("it has less than 2 GiB of free disk")
-  ip -o -4 address show | grep -qF "inet $NODE_ADDRESS/" || problems+=("$NODE_ADDRESS is not one of its addresses")
+  grep -qF "inet $NODE_ADDRESS/" <<<"$(ip -o -4 address show)" || problems+=("$NODE_ADDRESS is not one of its addresses")
   if [ ${#problems[@]} -gt 0 ]; then
     fail "this machine cannot be paved: $(printf '%s; ' "${problems[@]}")" "give it what it lacks or take another machine"
   fi

@@ -244,7 +244,7 @@ def test_a_machine_that_is_there_twice_is_refused_with_its_line(tmp_path: Path):
 
 
 def test_a_stack_that_does_not_exist_is_named_with_those_that_do():
-    with pytest.raises(SettingsError, match="Pulumi.live.yaml cannot be used, 1 problem:\n.*dev, prod"):
+    with pytest.raises(SettingsError, match=r"Pulumi\.live\.yaml cannot be used, 1 problem:\n.*dev, prod"):
         from_file("live")
 
 

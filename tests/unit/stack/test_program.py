@@ -1,5 +1,8 @@
 """What the program asks the engine for: resources, order, options, and where secrets may be."""
 
+import base64
+import itertools
+
 import pulumi
 import pytest
 
@@ -43,7 +46,7 @@ def test_every_machine_is_a_host_and_a_node_with_the_four_steps(run):
 
 def test_the_steps_of_a_machine_run_one_after_the_other(run):
     program = run("prod")
-    for before, after in zip(STEPS, STEPS[1:], strict=False):
+    for before, after in itertools.pairwise(STEPS):
         for machine in ("server-b-1", "agent-a-1"):
             depends = [urn.split("::")[-1] for urn in program.step(machine, after).request.dependencies]
             assert f"{machine}-{before}" in depends
@@ -112,8 +115,6 @@ def test_no_secret_is_in_clear_anywhere(run, identity):
 
 
 def test_agents_get_the_agents_token_and_never_the_servers(run, identity):
-    import base64
-
     stdin = run("prod").step("agent-a-1", "k3s").inputs["stdin"]["value"]
     decoded = b"".join(base64.b64decode(line.split()[2]) for line in stdin.splitlines()).decode()
     assert identity.agent_token in decoded
@@ -169,6 +170,6 @@ def test_a_damaged_identity_is_named_without_its_content(run, identity):
     def spoil(config):
         config["seedbed:identity"]["files"].pop("service.key")
 
-    with pytest.raises(pulumi.RunError, match="lacks service.key") as caught:
+    with pytest.raises(pulumi.RunError, match="lacks service\\.key") as caught:
         run("prod", spoil)
     assert identity.server_token not in str(caught.value)
