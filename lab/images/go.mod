@@ -1,0 +1,3 @@
+module seedbed/lab/images
+
+go 1.26.0

@@ -1,0 +1,64 @@
+package supervise
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for range 500 {
+		if ok() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal(what)
+}
+
+func TestAChildThatExitsIsStartedAgainAndStopEndsIt(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "starts")
+	var c Children
+	c.Start("child", "/bin/sh", "-c", "echo x >> "+file+"; test $(wc -l < "+file+") -lt 2 || exec sleep 60")
+	eventually(t, "the child was not started again", func() bool {
+		data, _ := os.ReadFile(file)
+		return strings.Count(string(data), "x") == 2
+	})
+	c.Stop(time.Minute) // returns only when the child is gone
+	if data, _ := os.ReadFile(file); strings.Count(string(data), "x") != 2 {
+		t.Error("the child was started after Stop")
+	}
+}
+
+func TestAChildThatIgnoresTheSignalIsKilled(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "up")
+	var c Children
+	c.Start("stubborn", "/bin/sh", "-c", "trap '' TERM; touch "+file+"; while :; do sleep 1; done")
+	eventually(t, "the child did not start", func() bool { _, err := os.Stat(file); return err == nil })
+	c.Stop(10 * time.Millisecond)
+}
+
+func TestReadyGoesToTheSocketAndChildrenDoNotSeeIt(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	t.Setenv("NOTIFY_SOCKET", path)
+	n := NewNotifier()
+	if os.Getenv("NOTIFY_SOCKET") != "" {
+		t.Error("the socket is still in the environment")
+	}
+	if err := n.Ready(); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 64)
+	if got, err := l.Read(buf); err != nil || string(buf[:got]) != "READY=1" {
+		t.Errorf("%q, %v", buf[:got], err)
+	}
+}
