@@ -8,29 +8,16 @@ import platform
 import shutil
 from pathlib import Path
 
+from components.pave.steps import KERNEL_EXACT, KERNEL_FLOORS
 from lab import machine, shell
 
 PROC = Path("/proc/sys")
 
-# What kubelet sets on a machine of its own, and refuses to start without where it may not write.
-# Source: kubernetes v1.34, pkg/kubelet/cm/container_manager_linux.go, setupKernelTunables.
-EXACT = {
-    "vm.overcommit_memory": 1,
-    "vm.panic_on_oom": 0,
-    "kernel.panic": 10,
-    "kernel.panic_on_oops": 1,
-    "net.ipv4.ip_forward": 1,
-}
+EXACT = {**KERNEL_EXACT, "net.ipv4.ip_forward": 1}
 
-# All hosts' processes are the same root to the kernel, which counts these per user: 128 instances, the default,
-# are used up by the second kubelet.
-AT_LEAST = {
-    "fs.inotify.max_user_instances": 8192,
-    "fs.inotify.max_user_watches": 524288,
-    "kernel.keys.root_maxkeys": 1000000,
-    "kernel.keys.root_maxbytes": 25000000,
-}
-
+# All hosts' processes are the same root to the kernel, which counts these per user: the defaults are used up by the
+# second kubelet.
+AT_LEAST = {**KERNEL_FLOORS, "kernel.keys.root_maxkeys": 1000000, "kernel.keys.root_maxbytes": 25000000}
 
 # What paving loads, and where the kernel shows that it has it, built in or loaded.
 MODULES = {

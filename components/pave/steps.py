@@ -4,25 +4,28 @@ import json
 
 from components.pave.script import Step, render
 
-KERNEL_SETTINGS = {
+KERNEL_EXACT = {
     # What k3s' kubelet insists on where it may not set it itself.
     # Source: https://docs.k3s.io/security/hardening-guide#ensure-protect-kernel-defaults-is-set
-    "vm.overcommit_memory": "=1",
-    "vm.panic_on_oom": "=0",
-    "kernel.panic": "=10",
-    "kernel.panic_on_oops": "=1",
-    # Every watcher of a file takes one; the defaults end at a few dozen pods.
-    "fs.inotify.max_user_instances": ">=8192",
-    "fs.inotify.max_user_watches": ">=524288",
-    # Kafka, MongoDB and ClickHouse map that many files.
-    "vm.max_map_count": ">=262144",
+    "vm.overcommit_memory": 1,
+    "vm.panic_on_oom": 0,
+    "kernel.panic": 10,
+    "kernel.panic_on_oops": 1,
 }
-"""Settings of the whole kernel: name -> `=VALUE`, or `>=VALUE` for a floor. The lab, whose hosts share a kernel, sets
-them once outside."""
+"""Settings of the whole kernel. The lab, whose hosts share one, sets these and the floors once outside."""
+
+KERNEL_FLOORS = {
+    # Every watcher of a file takes one; the defaults end at a few dozen pods.
+    "fs.inotify.max_user_instances": 8192,
+    "fs.inotify.max_user_watches": 524288,
+    # Kafka, MongoDB and ClickHouse map that many files.
+    "vm.max_map_count": 262144,
+}
+"""Settings of the whole kernel that a machine may exceed."""
 
 NETWORK_SETTINGS = {
-    "net.ipv4.ip_forward": "=1",
-    "net.bridge.bridge-nf-call-iptables": "=1",
+    "net.ipv4.ip_forward": 1,
+    "net.bridge.bridge-nf-call-iptables": 1,
 }
 """Settings of one machine's network."""
 
@@ -61,7 +64,8 @@ def wait(*, machine: str, node_address: str, cloud_init_seconds: int) -> Step:
 
 def base(*, machine: str) -> Step:
     """The operating system as k3s and Longhorn need it."""
-    settings = KERNEL_SETTINGS | NETWORK_SETTINGS
+    exact = [f"{name}={value}" for name, value in (KERNEL_EXACT | NETWORK_SETTINGS).items()]
+    floors = [f"{name}>={value}" for name, value in KERNEL_FLOORS.items()]
     return render(
         "base",
         {
@@ -69,7 +73,7 @@ def base(*, machine: str) -> Step:
             "PACKAGES": " ".join(PACKAGES),
             "MODULES": " ".join(MODULES),
             "OPTIONAL_MODULES": " ".join(OPTIONAL_MODULES),
-            "SYSCTLS": " ".join(f"{name}{value}" for name, value in settings.items()),
+            "SYSCTLS": " ".join(exact + floors),
         },
     )
 

@@ -18,7 +18,13 @@ hold_upgrades() {
 APT::Periodic::Enable "0";
 APT::Periodic::Unattended-Upgrade "0";
 X
-  systemctl mask --quiet --now apt-daily.timer apt-daily-upgrade.timer
+  never apt-daily.timer apt-daily-upgrade.timer
+}
+
+# Stopped before it is masked: a unit that loses its file while it runs counts as failed.
+never() {
+  systemctl stop --quiet "$@"
+  systemctl mask --quiet "$@"
 }
 
 kernel() {
@@ -58,7 +64,7 @@ X
 
 services() {
   # The NFS client brings rpcbind, which NFS 4 does not need and which would listen to the world.
-  systemctl mask --quiet --now rpcbind.socket rpcbind.service
+  never rpcbind.socket rpcbind.service
   systemctl enable --quiet iscsid.service systemd-timesyncd.service
   # No iSCSI and no clock of its own in a container.
   if ! in_container; then systemctl start iscsid.service systemd-timesyncd.service; fi
