@@ -1,13 +1,13 @@
 """Names: dnsmasq's configuration, the outer machine's resolvers, and a small client that never waits long."""
 
 import ipaddress
+import os
 import secrets
+import shutil
 import socket
 import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-
-from lab import LabError
 
 RESOLV_CONF = Path("/etc/resolv.conf")
 SYSTEMD_RESOLV_CONF = Path("/run/systemd/resolve/resolv.conf")
@@ -155,13 +155,6 @@ def _skip_name(message: bytes, place: int) -> int:
     return place + 1
 
 
-def dnsmasq() -> str:
-    """The program's path.
-
-    Raises:
-        LabError: it is not installed.
-    """
-    for folder in ("/usr/sbin", "/usr/local/sbin", "/usr/bin"):
-        if (program := Path(folder, "dnsmasq")).exists():
-            return str(program)
-    raise LabError("dnsmasq is not installed: apt-get install dnsmasq-base")
+def dnsmasq() -> str | None:
+    """The program's path; None where it is not installed. It is not on every user's PATH."""
+    return shutil.which("dnsmasq", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")

@@ -8,7 +8,7 @@ import os
 import ssl
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,8 @@ from lab import LabError
 from lab.internet import dns, netns, pki, process
 from lab.internet.names import SELF, all_names
 from tools import cache
+from tools.debian import ensure_packages
+from tools.progress import Progress
 
 START_SECONDS = 10.0
 """How long the services may take until they answer."""
@@ -63,7 +65,7 @@ def start(
     address: str,
     serve: Mapping[str, Path],
     archives: Sequence[Path],
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Progress | None = None,
     ports: Ports = Ports(),
     resolvers: Sequence[str] | None = None,
 ) -> Started:
@@ -75,18 +77,22 @@ def start(
         address: the IPv4 address in it that they listen on and that names are answered with.
         serve: host to the folder of its files.
         archives: OCI-layout tars; a file that changes or appears later is seen without a restart.
-        progress: gets a line for what is worth knowing.
+        progress: gets a line for what is worth knowing; None prints it.
         ports: other than the usual ones in tests.
         resolvers: where other names are asked; None takes the outer machine's.
 
     Raises:
-        LabError: dnsmasq is missing, a port is taken, or one does not answer in time (with its last log lines).
+        LabError: a port is taken, or one does not answer in time (with its last log lines).
+        ToolError: dnsmasq is missing and cannot be installed.
     """
+    progress = progress or Progress()
+    if dns.dnsmasq() is None:
+        ensure_packages(["dnsmasq-base"], progress)
     folder = process.services_dir(lab_dir)
     if resolvers is None:
         resolvers = dns.outer_resolvers()
     if not resolvers:
-        progress("no resolver of this machine can be used from the lab: hosts resolve only the lab's own names")
+        progress.line("no resolver of this machine can be used from the lab: hosts resolve only the lab's own names")
     names = all_names(serve)
     with _lock(folder):
         pki.ensure_authority(lab_dir)
@@ -113,7 +119,7 @@ def start(
         if _DNS in stale:
             process.stop(folder, _DNS, _dns_arguments(folder))
             (folder / _DNS_CONFIG).write_text(dns_text)
-            _spawn(folder, _DNS, netns_name, [dns.dnsmasq(), *_dns_arguments(folder)], fingerprints[_DNS])
+            _spawn(folder, _DNS, netns_name, [dns.dnsmasq() or "dnsmasq", *_dns_arguments(folder)], fingerprints[_DNS])
         if _HTTPS in stale:
             process.stop(folder, _HTTPS, _https_arguments(folder))
             (folder / _HTTPS_CONFIG).write_text(json.dumps(settings, indent=1))
