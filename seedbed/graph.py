@@ -5,6 +5,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
 
+from seedbed import children
+
 POLL_SECONDS = 0.5
 """How long the waiting thread sleeps at most, so that ^C is heard while jobs run."""
 
@@ -29,28 +31,38 @@ def run(jobs: Sequence[Job]) -> dict[str, Any]:
     """Does all of them and gives back their results by name.
 
     The first failure is raised once the jobs that were running have ended; none is started after it. A job's work is
-    cached by whoever does it, so the next run goes on from there.
+    cached by whoever does it, so the next run goes on from there. ^C ends the builds that jobs have started.
     """
     _check(jobs)
     waiting = list(jobs)
     state = _State()
+    children.mark()
     with ThreadPoolExecutor(max_workers=len(jobs) or 1, thread_name_prefix="job") as pool:
-        while waiting or state.running:
-            if state.failure is None:
-                _start_ready(pool, waiting, state)
-            if not state.running:
-                break
-            done, _ = wait(state.running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
-            for future in done:
-                name = state.running.pop(future)
-                error = future.exception()
-                if error is None:
-                    state.results[name] = future.result()
-                elif state.failure is None:
-                    state.failure = error
+        try:
+            _follow(pool, waiting, state)
+        except BaseException:  # ^C
+            pool.shutdown(wait=False, cancel_futures=True)
+            children.end()
+            raise
     if state.failure is not None:
         raise state.failure
     return state.results
+
+
+def _follow(pool: ThreadPoolExecutor, waiting: list[Job], state: _State) -> None:
+    while waiting or state.running:
+        if state.failure is None:
+            _start_ready(pool, waiting, state)
+        if not state.running:
+            break
+        done, _ = wait(state.running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+        for future in done:
+            name = state.running.pop(future)
+            error = future.exception()
+            if error is None:
+                state.results[name] = future.result()
+            elif state.failure is None:
+                state.failure = error
 
 
 def _start_ready(pool: ThreadPoolExecutor, waiting: list[Job], state: _State) -> None:

@@ -86,13 +86,6 @@ def from_go(tier: str, lines: Iterable[str]) -> Count:
     return Count(tier, tests["pass"], tests["fail"] + len(broken - failing), tests["skip"])
 
 
-def lab_obstacle() -> str | None:
-    """Why the lab cannot run here; None where it can."""
-    if sys.platform != "linux":
-        return "the lab needs Linux"
-    return None if os.geteuid() == 0 else "the lab needs root"
-
-
 def stream(
     argv: Sequence[str], limit: float, env: Mapping[str, str] | None = None, quiet: bool = False
 ) -> tuple[int, list[str]]:
@@ -226,10 +219,10 @@ def run_engine() -> Count:
 
 def run_lab() -> Count:
     """The tests on real hosts; what they boot is built first, where one can see it being built."""
-    obstacle = lab_obstacle()
-    if obstacle is not None:
+    from lab import LabError, machine
+
+    if obstacle := machine.why_not():
         return Count("lab", skipped=count_tests("lab"), note=obstacle)
-    from lab import LabError
     from seedbed import build
     from tools import ToolError
     from tools.progress import Progress

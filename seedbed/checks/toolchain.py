@@ -1,19 +1,16 @@
 """The CLI and its plugins."""
 
-import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from shutil import which
 
-import yaml
-
 from seedbed.findings import Finding, fail, ok, warn
+from tools import ToolError
+from tools.versions import required, satisfies
 
 LIMIT_SECONDS = 20
-
-_COMPARISON = re.compile(r"(>=|<=|>|<|=|!=)?\s*v?(\d+(?:\.\d+){0,2})\s*")
 
 
 def check_cli(environment: Mapping[str, str], root: Path) -> Finding:
@@ -33,45 +30,17 @@ def check_cli(environment: Mapping[str, str], root: Path) -> Finding:
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError) as error:
         return fail(f"pulumi CLI: {program} does not run ({error})", "Remove it, and run `make up`.")
-    demanded = required_range(root)
-    if not satisfies(said, demanded):
+    try:
+        demanded = required(root)
+        in_range = satisfies(said, demanded)
+    except (ToolError, OSError) as error:
+        return fail("pulumi CLI: the range that Pulumi.yaml demands cannot be read", str(error))
+    if not in_range:
         return fail(
             f"pulumi CLI: {said} is outside the range {demanded} of Pulumi.yaml",
             'In this shell: eval "$(make -s env)", which puts a CLI of that range first on PATH.',
         )
     return ok(f"pulumi CLI: {said} ({program})")
-
-
-def required_range(root: Path) -> str:
-    """`requiredPulumiVersion` of Pulumi.yaml, or `` where it demands nothing."""
-    try:
-        return str((yaml.safe_load((root / "Pulumi.yaml").read_text()) or {}).get("requiredPulumiVersion", ""))
-    except (OSError, yaml.YAMLError, AttributeError):
-        return ""
-
-
-def satisfies(version: str, demanded: str) -> bool:
-    """Whether `version` (v3.232.0, without regard to what follows a hyphen or plus) is in `>=3.1.0 <4.0.0`."""
-    have = _numbers(version)
-    for operator, bound in _COMPARISON.findall(demanded):
-        limit = _numbers(bound)
-        holds = {
-            ">=": have >= limit,
-            "<=": have <= limit,
-            ">": have > limit,
-            "<": have < limit,
-            "!=": have != limit,
-        }.get(operator, have == limit)
-        if not holds:
-            return False
-    return True
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    numbers = [
-        int(part) for part in re.split(r"[-+]", version.strip().removeprefix("v"))[0].split(".") if part.isdigit()
-    ]
-    return tuple([*numbers, 0, 0, 0][:3])
 
 
 def check_plugins(environment: Mapping[str, str], packages: Sequence[str]) -> list[Finding]:

@@ -18,12 +18,10 @@ from seedbed.store import StoreError, open_store
 from stacks.identity import Identity
 from stacks.settings import Settings, SettingsError
 from tools import cache
+from tools.dropins import PROVIDERS
 
 NAME = "doctor"
 HELP = "check what can go wrong before it does"
-
-PACKAGES = ("command",)
-"""The resource plugins that the program uses."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +47,7 @@ def examine(stack: StackFile, variables: Mapping[str, str]) -> list[Finding]:
     identity_finding, identity = secrets.check_identity(stack, variables)
     checks: list[Callable[[], list[Finding]]] = [
         lambda: [toolchain.check_cli(variables, stack.path.parent)],
-        lambda: toolchain.check_plugins(variables, PACKAGES),
+        lambda: toolchain.check_plugins(variables, PROVIDERS),
         lambda: _store(variables),
         lambda: [secrets.check_passphrase(stack, variables)],
         lambda: [identity_finding, settings_finding],

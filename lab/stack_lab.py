@@ -1,0 +1,163 @@
+"""The lab of a stack: what the stack's settings say about its machines, made true on this one.
+
+The stack names an `identityFile`; the folder of that file is the lab's, and the network of the stack's machines is the
+lab's subnet. Each function does what is missing and leaves alone what is there, so a lab that is half made is
+finished by calling them again.
+"""
+
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lab import LabError, machine
+from lab.artifacts import Artifacts
+from lab.internet import pki, process, s3, service
+from lab.lab import Lab
+from lab.lab import down as hosts_down
+from lab.spec import LAB_NAME, HostSpec, LabSpec
+from lab.status import HostStatus
+from stacks.identity import Identity, generate
+from stacks.settings import Settings
+from tools.progress import Progress
+
+RELEASE_HOST = "github.com"
+RELEASE_PATH = "k3s-io/k3s/releases/download"
+DIGEST_FILE = "k3s.sha256"
+IDENTITY = "identity.json"
+
+
+@dataclass(frozen=True)
+class StackLab:
+    """A stack's lab: its name (the stack's), its folder, and what the settings say."""
+
+    name: str
+    directory: Path
+    settings: Settings = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not LAB_NAME.fullmatch(self.name):
+            raise LabError(
+                f"stack {self.name} cannot live on the lab: its name has to be a letter and up to 7 letters or digits"
+            )
+
+    @property
+    def identity_file(self) -> Path:
+        """Where the lab keeps the stack's identity (0600)."""
+        return self.directory / IDENTITY
+
+    def spec(self, identity: Identity) -> LabSpec:
+        """The lab without its hosts; the authority that the hosts trust is made where it is missing."""
+        authority = pki.ensure_authority(self.directory, self.name)
+        return LabSpec(
+            name=self.name,
+            directory=self.directory,
+            subnet=self.settings.network.machines,
+            operator_public_key=identity.operator_public_key,
+            operator_private_key=identity.operator_key,
+            ca_certificates=(authority.pem,),
+        )
+
+    def hosts(self, identity: Identity) -> list[HostSpec]:
+        """A host for each machine of the stack, with the key that the stack has pinned for it."""
+        settings = self.settings
+        return [
+            HostSpec(
+                name=settings.full_name(name),
+                address=str(machine.address),
+                host_key_private=identity.host_key(settings.full_name(name)).private,
+            )
+            for name, machine in sorted(settings.machines.items())
+        ]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `seedbed lab status` shows."""
+
+    hosts: list[HostStatus]
+    internet: service.Status
+    s3: int | None
+
+
+def ensure_identity(lab: StackLab, progress: Progress) -> Identity:
+    """The stack's identity; made with the lab, and kept for as long as the lab lives."""
+    lab.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not lab.identity_file.exists():
+        with progress.phase("identity of the stack"):
+            pki.write_private(lab.identity_file, generate().to_json().encode())
+    return Identity.from_file(lab.identity_file)
+
+
+def start_s3(lab: StackLab, versitygw: Path, progress: Progress) -> s3.S3:
+    """The S3 server that holds the stack's state."""
+    lab.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return s3.ensure(lab.directory, lab.name, versitygw, progress)
+
+
+def start_hosts(lab: StackLab, identity: Identity, progress: Progress) -> Lab:
+    """Network and hosts. They boot on; whoever wants one ready waits for it."""
+    with progress.phase("lab hosts"):
+        return Lab.ensure(lab.spec(identity), lab.hosts(identity), progress)
+
+
+def start_internet(lab: StackLab, artifacts: Artifacts, progress: Progress) -> None:
+    """The names, the release mirror and the registry that the hosts see; the hosts' network has to be there."""
+    with progress.phase("small internet"):
+        tree = publish_release(lab, artifacts)
+        netns, address = f"sb-{lab.name}-inet", str(lab.settings.network.machines[2])
+        service.start(lab.directory, netns, address, {RELEASE_HOST: tree}, artifacts.archives, progress)
+
+
+def publish_release(lab: StackLab, artifacts: Artifacts) -> Path:
+    """The k3s release as its download page has it: the binary and the checksum file, under the release's version.
+
+    Gives the folder that stands for the whole host. Also writes the digest file that the stack's settings name.
+    """
+    tree = lab.directory / "serve" / RELEASE_HOST
+    release = tree / RELEASE_PATH / artifacts.k3s_version
+    release.mkdir(parents=True, exist_ok=True)
+    arm = os.uname().machine == "aarch64"
+    name = "k3s-arm64" if arm else "k3s"
+    _link(artifacts.k3s, release / name)
+    (release / f"sha256sum-{'arm64' if arm else 'amd64'}.txt").write_text(f"{artifacts.k3s_sha256}  {name}\n")
+    (lab.directory / DIGEST_FILE).write_text(f"{artifacts.k3s_sha256}\n")
+    return tree
+
+
+def _link(source: Path, target: Path) -> None:
+    """`target` becomes another name of `source`: the binary is large, and the cache never changes an entry."""
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    try:
+        draft.hardlink_to(source)
+    except OSError:  # another file system
+        shutil.copyfile(source, draft)
+    draft.replace(target)
+
+
+def down(name: str, directory: Path, progress: Progress) -> None:
+    """Removes hosts, services, state and folder without trace, however much of them there is.
+
+    Raises LabError where the lab of this name belongs to another folder, which has to remove it.
+    """
+    claim = machine.claim_of(name)
+    if claim is not None and claim.directory != directory and claim.directory.exists():
+        raise LabError(f"lab {name!r} of this machine belongs to {claim.directory}: remove it from there")
+    for folder in {directory, claim.directory if claim else directory}:
+        process.services_dir(folder)  # `stop` finds processes that lost their pid file only where there is a folder
+        service.stop(folder)
+        s3.stop(folder)
+        hosts_down(name, folder, progress)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_left_over(name: str) -> bool:
+    """Whether the machine still has the hosts of a lab whose folder, with their keys, is gone."""
+    claim = machine.claim_of(name)
+    return claim is not None and not (claim.directory / IDENTITY).exists()
+
+
+def report(name: str, directory: Path) -> Report:
+    """What runs. Raises LabError where there is no such lab."""
+    return Report(Lab.open(name).status(), service.status(directory), s3.status(directory))

@@ -1,0 +1,136 @@
+"""Bring up the dev stack: from a fresh clone to Ready nodes on this machine.
+
+Builds or downloads what is missing, boots the lab's hosts, starts the services that they and the engine need, and
+runs `pulumi up`. What needs nothing of each other is done at the same time. Running it again does what is missing.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from shutil import which
+from typing import Any
+
+from lab import stack_lab
+from lab.artifacts import Artifacts
+from seedbed import UserError, build, cluster, engine, environment, graph, stackfile
+from seedbed.graph import Job
+from seedbed.stackfile import StackFile
+from seedbed.store import open_store
+from stacks.identity import Identity
+from tools.env import DEV_STACK, exports
+from tools.progress import Progress, Timing
+from tools.toolchain import Toolchain
+
+NAME = "up"
+HELP = "from a fresh clone to a Ready dev cluster on this machine"
+
+IDENTITY = "identity"
+S3 = "s3"
+HOSTS = "hosts"
+INTERNET = "internet"
+STACK = "stack"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("stack", metavar="STACK", nargs="?", default=DEV_STACK, help=f"default {DEV_STACK}")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    progress = Progress(sys.stdout)
+    stack = stackfile.load(arguments.stack)
+    lab = lab_of(stack)
+    remove_left_over(lab, progress)
+    done = graph.run([*lab_jobs(lab, progress), _stack_job(stack, progress)])
+    tools: Toolchain = done[build.CLI]
+    with progress.phase("pulumi up"):
+        engine.up(tools.pulumi, stack.name, done[STACK], lambda line: progress.line(f"  {line}"))
+    print_summary(stack, done, progress.timings)
+    return 0
+
+
+def lab_of(stack: StackFile) -> stack_lab.StackLab:
+    """The lab that the stack's settings describe. Raises UserError where the stack does not live on one."""
+    if stack.identity_file is None:
+        raise UserError(
+            f"stack {stack.name} does not live on the lab (its yaml names no {stackfile.IDENTITY_FILE}): "
+            f"use `pulumi preview --stack {stack.name}` and `pulumi up --stack {stack.name}`"
+        )
+    settings = stackfile.settings(stack, lab_is_made=False)
+    return stack_lab.StackLab(stack.name, stack.identity_file.parent, settings)
+
+
+def remove_left_over(lab: stack_lab.StackLab, progress: Progress) -> None:
+    """A lab whose folder was deleted left hosts behind that nobody has the keys of: they make room."""
+    if stack_lab.is_left_over(lab.name):
+        progress.line(f"the folder of lab {lab.name} is gone, and its keys with it: what is left of it is removed")
+        stack_lab.down(lab.name, lab.directory, progress)
+
+
+def lab_jobs(lab: stack_lab.StackLab, progress: Progress) -> list[Job]:
+    """All that the lab is made of, each as soon as what it needs is there."""
+
+    def hosts(done: dict[str, Any]) -> None:
+        stack_lab.start_hosts(lab, done[IDENTITY], progress)
+
+    def internet(done: dict[str, Any]) -> None:
+        stack_lab.start_internet(lab, done[build.ARTIFACTS], progress)
+
+    return [
+        Job(IDENTITY, lambda _: stack_lab.ensure_identity(lab, progress)),
+        *build.jobs(progress),
+        Job(S3, lambda done: stack_lab.start_s3(lab, done[build.S3_SERVER], progress), (build.S3_SERVER,)),
+        Job(HOSTS, hosts, (IDENTITY, build.IMAGE)),
+        Job(INTERNET, internet, (HOSTS, build.ARTIFACTS)),
+    ]
+
+
+def _stack_job(stack: StackFile, progress: Progress) -> Job:
+    """Makes the stack in the store where it is missing; gives the environment for `pulumi`."""
+
+    def init(done: dict[str, Any]) -> dict[str, str]:
+        tools: Toolchain = done[build.CLI]
+        variables = {
+            **os.environ,
+            **exports(stackfile.ROOT, stack.name, tools, environment.lab_backend(stack)),
+        }
+        with progress.phase(f"state of stack {stack.name}") as phase:
+            new = engine.init_stack(tools.pulumi, stack.name, variables, open_store(variables))
+            phase.note("made" if new else "is there")
+        return variables
+
+    return Job(STACK, init, (build.CLI, S3))
+
+
+def print_summary(stack: StackFile, done: dict[str, Any], timings: list[Timing]) -> None:
+    """The phases, the nodes and what to type next."""
+    identity: Identity = done[IDENTITY]
+    artifacts: Artifacts = done[build.ARTIFACTS]
+    settings = stackfile.settings(stack)
+    nodes = cluster.nodes(identity, settings.api_url)
+    print("\nWhere the time went (phases overlap):")
+    for timing in sorted(timings, key=lambda timing: timing.began):
+        if timing.seconds >= 0.1:
+            print(f"  {timing.seconds:7.1f} s  {timing.name}")
+    kind = "the k3s release" if artifacts.genuine else "the lab's stand-in for k3s"
+    print(f"\nCluster {stack.name} at {settings.api_url} ({kind}):")
+    print("\n".join(f"  {line}" for line in cluster.table(nodes)))
+    if not all(node.ready for node in nodes):
+        raise UserError("not every node is Ready: `kubectl describe nodes` says why")
+    provide_kubectl(artifacts.k3s)
+    print(f"""
+Next:
+  eval "$(make -s env)"                              # plain pulumi and seedbed in this shell
+  pulumi preview                                     # nothing to change
+  seedbed kubeconfig {stack.name} > kubeconfig && chmod 600 kubeconfig
+  kubectl --kubeconfig kubeconfig get nodes
+  seedbed lab ssh {settings.full_name(next(iter(settings.machines)))}                       # look around on a host
+  make down                                          # remove it all""")
+
+
+def provide_kubectl(k3s: Path) -> None:
+    """k3s is kubectl too, by that name: put it on the clone's PATH where the machine has none."""
+    link = stackfile.ROOT / ".tools" / "bin" / "kubectl"
+    if which("kubectl") is None or link.is_symlink():
+        link.unlink(missing_ok=True)
+        link.symlink_to(k3s)
