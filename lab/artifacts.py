@@ -11,7 +11,7 @@ from urllib.parse import quote
 from components.versions import K3S_RELEASE_URL, K3S_RELEASES
 from lab import LabError, oci
 from tools import cache, gobuild
-from tools.download import UnreachableError, fetch, file_sha256
+from tools.download import DownloadError, WrongDigestError, fetch, file_sha256
 from tools.progress import Progress
 
 K3S_VERSION = "v1.34.2+k3s1"
@@ -70,7 +70,7 @@ def build_stand_in(progress: Progress) -> Path:
 
 
 def _release(progress: Progress) -> Path | None:
-    """The release for this machine, or None where its host cannot be reached."""
+    """The release for this machine, or None where it cannot be had from here."""
     architecture = oci.architecture()
     sha256 = K3S_RELEASES[K3S_VERSION].get(architecture)
     if sha256 is None:
@@ -84,8 +84,10 @@ def _release(progress: Progress) -> Path | None:
     with progress.phase(f"k3s {K3S_VERSION}") as phase:
         try:
             binary = cache.entry("k3s", cache.digest([sha256]), download) / "k3s"
-        except UnreachableError:
-            phase.note("the release cannot be downloaded here, so the lab's stand-in is used")
+        except WrongDigestError:
+            raise  # a stand-in must not hide that the release is not what it was
+        except DownloadError as error:
+            phase.note(f"the release cannot be downloaded, so the lab's stand-in is used ({error})")
             return None
         phase.note("the release")
     return binary
