@@ -7,7 +7,7 @@ from pulumi_command import remote
 
 from components.metal import ExistingHost
 from components.pave import steps
-from components.pave.script import Step, command
+from components.pave.script import Step, command, stdin
 
 # What a step was first run with is what it stays: a changed key, address or text never runs it again (design rule 7).
 FROZEN = ("addPreviousOutputInEnv", "connection", "create", "logging", "stdin", "update")
@@ -27,7 +27,7 @@ class Timeouts:
 
 @dataclass(frozen=True, kw_only=True)
 class NodeArgs:
-    """`k3s` is the step that makes the machine a member; `secrets` is what it reads on standard input.
+    """`k3s` is the step that makes the machine a member; `secrets` is what its script reads.
 
     `node_address` is where the other nodes reach the machine.
     """
@@ -57,7 +57,8 @@ class Node(pulumi.ComponentResource):
         )
         base = self._run(steps.base(machine=name), after=(wait,))
         docker = self._run(steps.docker(machine=name), after=(base,))
-        self.joined = self._run(args.k3s, after=(docker, *args.after), stdin=args.secrets)
+        secret = pulumi.Output.secret(args.secrets).apply(lambda secrets: stdin(args.k3s, secrets))
+        self.joined = self._run(args.k3s, after=(docker, *args.after), secret_stdin=secret)
         self.register_outputs({})
 
     def _run(
@@ -65,7 +66,7 @@ class Node(pulumi.ComponentResource):
         step: Step,
         *,
         after: tuple[pulumi.Resource, ...] = (),
-        stdin: pulumi.Input[str] | None = None,
+        secret_stdin: pulumi.Input[str] | None = None,
         step_seconds: int | None = None,
         dial_seconds: int = STEP_DIAL_SECONDS,
     ) -> remote.Command:
@@ -77,7 +78,7 @@ class Node(pulumi.ComponentResource):
             create=command(step, user=host.user, timeout_seconds=seconds),
             # Without it an update would run `create` again.
             update="true",
-            stdin=None if stdin is None else pulumi.Output.secret(stdin),
+            stdin=secret_stdin or stdin(step),
             add_previous_output_in_env=False,
             logging=remote.Logging.STDERR,
             opts=pulumi.ResourceOptions(

@@ -12,7 +12,6 @@ from functools import cache
 from pathlib import Path
 
 _STEPS = Path(__file__).parent / "scripts"
-_DELIMITER = "SEEDBED_SCRIPT"
 
 LOCK_FILE = "/run/seedbed.lock"
 """Held while a step runs: the script of a killed `up` runs on to its end, and the next `up` waits for it."""
@@ -43,20 +42,23 @@ def render(step: str, variables: Mapping[str, str]) -> Step:
 
 
 def command(step: Step, *, user: str, timeout_seconds: int) -> str:
-    """The command line for the login shell of `user`, which may be any POSIX shell.
+    """The command line for the login shell of `user`, which may be any POSIX shell; the script comes on standard input.
 
-    One step runs at a time on a machine, and none longer than its timeout. The script is an argument and not on standard
-    input, because that carries the secrets.
+    It is short because the provider quotes all of it in the error of a step that failed. One step runs at a time on a
+    machine, and none longer than its timeout.
     """
-    if f"\n{_DELIMITER}\n" in step.text:
-        raise ValueError(f"step {step.name} contains the line {_DELIMITER}")
     sudo = "" if user == "root" else "sudo -n "
     # A waiting step must outlast the one that holds the lock.
     lock = f"flock --wait {timeout_seconds} --conflict-exit-code 75 {LOCK_FILE}"
-    limit = f"timeout --kill-after=10 {timeout_seconds}"
-    return (
-        f"exec {sudo}{lock} {limit} bash -c \"$(cat <<'{_DELIMITER}'\n{step.text}{_DELIMITER}\n)\" seedbed-{step.name}"
-    )
+    return f"exec {sudo}{lock} timeout --kill-after=10 {timeout_seconds} bash -s {step.name} {step.digest[:12]}"
+
+
+def stdin(step: Step, secrets: str = "") -> str:
+    """What the command reads: the script and behind it what the script itself reads.
+
+    bash takes a script from a pipe byte by byte, so that the rest is left for the script.
+    """
+    return step.text + secrets
 
 
 @cache

@@ -6,8 +6,8 @@ pave() {
   # Before the package, so that the first start already has it.
   local changed=0
   printf '%s\n' "$DAEMON_JSON" | put /etc/docker/daemon.json && changed=1
-  UNIT=docker
   install_packages docker.io
+  UNIT=docker
   if [ $changed = 1 ] && systemctl is-active --quiet docker; then
     [ "$(docker info --format '{{.LoggingDriver}}' 2>/dev/null)" = local ] || systemctl restart docker
   fi

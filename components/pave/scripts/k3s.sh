@@ -1,6 +1,5 @@
 # k3s from a pinned binary, its configuration in files, its secrets from standard input.
 DIR=/var/lib/rancher/k3s
-UNIT=$SERVICE
 BINARY=/usr/local/bin/k3s
 
 pave() {
@@ -77,6 +76,7 @@ configure() {
 }
 
 start() {
+  UNIT=$SERVICE
   say "starting $SERVICE as $ROLE"
   systemctl enable --quiet "$SERVICE"
   # `systemctl start` of k3s has no limit of its own. It says why it does not come up in its journal.
@@ -85,6 +85,7 @@ start() {
 }
 
 prove() {
+  UNIT=$SERVICE
   grep -qF "k3s version $VERSION " <<<"$("$BINARY" --version)" || fail "$BINARY is not $VERSION" "replace the machine"
   systemctl is-active --quiet "$SERVICE" || fail "$SERVICE does not run" "read its journal above; start it or replace the machine"
   if [ "$ROLE" = server ]; then

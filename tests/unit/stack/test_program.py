@@ -34,6 +34,11 @@ def in_clear(value) -> str:
     return str(value)
 
 
+def script(program, machine):
+    """What the machine's k3s step reads on standard input, which is secret as a whole."""
+    return program.step(machine, "k3s").inputs["stdin"]["value"]
+
+
 def test_every_machine_is_a_host_and_a_node_with_the_four_steps(run):
     program = run("prod")
     machines = ["agent-a-1", "agent-b-1", "server-a-1", "server-b-1", "server-c-1"]
@@ -67,7 +72,7 @@ def test_servers_join_one_at_a_time_and_agents_all_at_once_after_the_last(run):
 
 def test_the_init_server_initialises_and_every_other_server_joins(run):
     program = run("prod")
-    create = {m: program.step(m, "k3s").inputs["create"] for m in ("server-a-1", "server-b-1", "server-c-1")}
+    create = {m: script(program, m) for m in ("server-a-1", "server-b-1", "server-c-1")}
     assert [m for m, text in create.items() if "cluster-init: true" in text] == ["server-a-1"]
     assert [m for m, text in create.items() if "server: https://" in text] == ["server-b-1", "server-c-1"]
 
@@ -77,7 +82,7 @@ def test_a_later_generation_of_the_init_server_joins_another_server(run):
         config["seedbed:machines"]["server-a"]["generation"] = 2
         config["seedbed:cluster"].pop("endpoint")
 
-    text = run("prod", bump).step("server-a-2", "k3s").inputs["create"]
+    text = script(run("prod", bump), "server-a-2")
     assert "cluster-init" not in text
     assert "server: https://10.20.0.12:6443" in text
 
@@ -115,7 +120,7 @@ def test_no_secret_is_in_clear_anywhere(run, identity):
 
 
 def test_agents_get_the_agents_token_and_never_the_servers(run, identity):
-    stdin = run("prod").step("agent-a-1", "k3s").inputs["stdin"]["value"]
+    stdin = script(run("prod"), "agent-a-1").partition("\nmain\n")[2]
     decoded = b"".join(base64.b64decode(line.split()[2]) for line in stdin.splitlines()).decode()
     assert identity.agent_token in decoded
     assert identity.server_token not in decoded
@@ -152,7 +157,7 @@ def test_the_outputs_tell_where_the_api_is_and_keep_the_kubeconfig_secret(run):
 def test_the_dev_stack_is_one_server_and_one_agent(run):
     program = run("dev")
     assert [r.name for r in program.resources if r.type == "seedbed:pave:Node"] == ["agent-a-1", "server-a-1"]
-    assert "server: https://10.77.0.11:6443" in program.step("agent-a-1", "k3s").inputs["create"]
+    assert "server: https://10.77.0.11:6443" in script(program, "agent-a-1")
 
 
 def test_bad_settings_and_a_missing_identity_are_told_together_and_nothing_is_registered(run):
