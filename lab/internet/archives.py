@@ -73,8 +73,12 @@ class Archives:
         self._paths = list(paths)
         self._read: dict[Path, _Content] = {}
         self._lock = threading.Lock()
-        self.problems: dict[Path, str] = {}
-        """Archives that cannot be read now, and why."""
+        self._problems: dict[Path, str] = {}
+
+    def problems(self) -> list[str]:
+        """The archives that cannot be read now, and why."""
+        self._contents()
+        return [f"{path} {reason}" for path, reason in self._problems.items()]
 
     def tag(self, repository: Repository, tag: str) -> Image | None:
         """What `tag` of the repository stands for."""
@@ -107,13 +111,13 @@ class Archives:
             stamp = (facts.st_mtime_ns, facts.st_size, facts.st_ino)
             if known is None or known.stamp != stamp:
                 known = self._read[path] = _read(path, stamp)
-            self.problems.pop(path, None)
+            self._problems.pop(path, None)
         except FileNotFoundError:
             self._read.pop(path, None)
-            self.problems[path] = "does not exist"
+            self._problems[path] = "does not exist"
             return None
         except (OSError, tarfile.TarError, ValueError, KeyError, TypeError) as error:
-            self.problems[path] = f"is not an OCI-layout tar: {error!r}"
+            self._problems[path] = f"is not an OCI-layout tar: {error!r}"
             return None
         return known
 

@@ -53,6 +53,7 @@ class Fetch:
         """
         failure: str | None = None
         unreachable: UnreachableError | None = None
+        refusal: Response | None = None
         try:
             response = ask()
             try:
@@ -61,7 +62,7 @@ class Fetch:
                     keep(self._receive(response))
                 else:
                     self.body = response.body.read(_LARGEST_ERROR_PAGE)
-                    self._announce(response)
+                    refusal = response
             finally:
                 response.close()
         except UnreachableError as error:
@@ -72,6 +73,7 @@ class Fetch:
             self.path.unlink(missing_ok=True)
         leave()
         with self._changed:
+            self._head = self._head or refusal
             if failure is None:
                 self._available = self._received
             self._failure, self._unreachable, self._over = failure, unreachable, True

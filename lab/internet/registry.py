@@ -87,6 +87,14 @@ class Registry:
         return document(200, {"name": repository.path, "tags": tags}, headers)
 
 
+def reference(registry: str, path: str) -> str:
+    """What an API path asks for, as a person names it: `docker.io/library/redis:7`."""
+    repository, what, last = path.removeprefix("/v2/").rsplit("/", 2)
+    if what == "tags":
+        return f"{registry}/{repository}"
+    return f"{registry}/{repository}{'@' if ':' in last else ':'}{last}"
+
+
 def error(status: int, code: str, message: str) -> Answer:
     """An error as the specification shapes it; clients print the message."""
     return document(status, {"errors": [{"code": code, "message": message}]}, API_HEADERS)

@@ -216,12 +216,13 @@ def build_site(config: Mapping[str, Any]) -> Site:
         own_address=config["address"],
         context=ssl.create_default_context(),
     )
+    archives = Archives([Path(path) for path in config["archives"]])
     return Site(
         Mirror({host: Path(folder) for host, folder in config["serve"].items()}),
-        Registry(Archives([Path(path) for path in config["archives"]])),
+        Registry(archives),
         PassThrough(Path(config["cache"]), Upstream(dialler)),
         frozenset(all_names(config["serve"])),
-        {"status": "ok", "fingerprint": config["fingerprint"]},
+        lambda: {"fingerprint": config["fingerprint"], "problems": archives.problems()},
     )
 
 

@@ -47,6 +47,8 @@ class Status:
     https: int | None
     answers: bool
     """Both answer right now."""
+    problems: tuple[str, ...]
+    """Archives of images that cannot be read, and why."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,9 @@ def start(
             (folder / _HTTPS_CONFIG).write_text(json.dumps(settings, indent=1))
             _spawn(folder, _HTTPS, netns_name, [sys.executable, *_https_arguments(folder)], fingerprints[_HTTPS])
         probe = Probe(lab_dir, address, ports, fingerprints[_HTTPS])
-        netns.call(netns_name, lambda: _await(folder, probe))
+        problems = netns.call(netns_name, lambda: _await(folder, probe))
+    for problem in problems:
+        progress.line(f"no images from an archive: {problem}")
     return Started(tuple(stale), tuple(resolvers))
 
 
@@ -143,16 +147,17 @@ def status(lab_dir: Path) -> Status:
     """What runs, and whether it answers."""
     folder = lab_dir / "services"
     pids = {name: daemon.pid if (daemon := process.running(folder, name)) else None for name in (_DNS, _HTTPS)}
-    answers = False
+    answers, problems = False, list[str]()
     if None not in pids.values():
         settings = json.loads((folder / _HTTPS_CONFIG).read_text())
         ports = Ports(settings["dns_port"], settings["http_port"], settings["https_port"])
         probe = Probe(lab_dir, settings["address"], ports, settings["fingerprint"])
         try:
-            answers = netns.call(settings["netns"], lambda: not probe.complaints())
+            complaints, problems = netns.call(settings["netns"], probe.ask)
+            answers = not complaints
         except LabError:  # the namespace is gone: a half-removed lab
             answers = False
-    return Status(pids[_DNS], pids[_HTTPS], answers)
+    return Status(pids[_DNS], pids[_HTTPS], answers, tuple(problems))
 
 
 @dataclass(frozen=True)
@@ -164,21 +169,22 @@ class Probe:
     ports: Ports
     fingerprint: str
 
-    def complaints(self) -> dict[str, str]:
-        """Service to what is wrong with it; empty when all is well."""
-        found = {}
+    def ask(self) -> tuple[dict[str, str], list[str]]:
+        """Service to what is wrong with it, empty when all is well; and what the HTTPS server says is amiss."""
+        found: dict[str, str] = {}
+        problems: list[str] = []
         try:
             if dns.lookup(SELF, [self.address], _PROBE_SECONDS, self.ports.dns) != [self.address]:
                 found[_DNS] = f"answers wrongly for {SELF}"
         except dns.NameNotFoundError as error:
             found[_DNS] = str(error)
         try:
-            self._healthz()
+            problems = self._healthz()
         except (OSError, ValueError, http.client.HTTPException) as error:
             found[_HTTPS] = str(error) or type(error).__name__
-        return found
+        return found, problems
 
-    def _healthz(self) -> None:
+    def _healthz(self) -> list[str]:
         context = ssl.create_default_context(cafile=str(self.lab_dir / "ca.crt"))
         connection = http.client.HTTPSConnection(
             self.address, self.ports.https, timeout=_PROBE_SECONDS, context=context
@@ -190,11 +196,15 @@ class Probe:
             connection.close()
         if answer.get("fingerprint") != self.fingerprint:
             raise ValueError("another server answers at this address")
+        return list(answer["problems"])
 
 
-def _await(folder: Path, probe: Probe) -> None:
+def _await(folder: Path, probe: Probe) -> list[str]:
     deadline = time.monotonic() + START_SECONDS
-    while complaints := probe.complaints():
+    while True:
+        complaints, problems = probe.ask()
+        if not complaints:
+            return problems
         dead = [name for name in (_DNS, _HTTPS) if process.running(folder, name) is None]
         if dead or time.monotonic() > deadline:
             name = dead[0] if dead else next(iter(complaints))

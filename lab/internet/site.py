@@ -1,7 +1,7 @@
 """Which part of the small internet answers a request."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from lab.internet import registry
@@ -34,9 +34,9 @@ class Site:
         images: registry.Registry,
         passthrough: PassThrough,
         names: frozenset[str],
-        health: Mapping[str, str],
+        health: Callable[[], object],
     ) -> None:
-        """Answer for `names`; `health` is what `/healthz` says."""
+        """Answer for `names`; `health` gives what `/healthz` says."""
         self._mirror = mirror
         self._images = images
         self._passthrough = passthrough
@@ -47,7 +47,7 @@ class Site:
         """The answer; never raises for what a client can send."""
         own = request.host not in self._names or request.host == SELF
         if own and request.path == "/healthz":
-            return document(200, self._health)
+            return document(200, self._health())
         under_api = request.path == "/v2" or request.path.startswith("/v2/")
         if under_api and (request.host in REGISTRY_HOSTS or own):
             return self._image(request)
@@ -59,7 +59,7 @@ class Site:
 
     def _image(self, request: Request) -> Answer:
         def elsewhere(name: str, path: str) -> Answer:
-            what = f"{name}{path}"
+            what = registry.reference(name, path)
             host = api_host(name)
             if not _HOST_NAME.fullmatch(host):
                 return registry.unknown(path, f"the lab does not have {what}")

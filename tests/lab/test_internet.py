@@ -199,7 +199,7 @@ def test_stopping_leaves_no_process_and_is_harmless_twice(started: Outside) -> N
     assert service.stop(started.lab_dir)
     assert not service.stop(started.lab_dir)
     assert not any(Path(f"/proc/{pid}").exists() for pid in (before.dns, before.https))
-    assert service.status(started.lab_dir) == service.Status(None, None, False)
+    assert service.status(started.lab_dir) == service.Status(None, None, False, ())
 
 
 def test_a_taken_port_is_an_error_with_the_logs_last_lines(outside: Outside) -> None:
@@ -209,6 +209,15 @@ def test_a_taken_port_is_an_error_with_the_logs_last_lines(outside: Outside) -> 
         taken.listen()
         with pytest.raises(LabError, match=r"internet has ended; the last lines of (.|\n)*Address already in use"):
             outside.start()
+
+
+def test_an_archive_that_cannot_be_read_is_named_and_does_no_other_harm(outside: Outside) -> None:
+    broken = outside.tree.parent / "broken.tar"
+    broken.write_text("no tar")
+    outside.start(archives=[broken])
+    status = service.status(outside.lab_dir)
+    assert status.answers
+    assert [line.partition(" is not")[0] for line in status.problems] == [str(broken)]
 
 
 def test_a_namespace_that_is_missing_is_named(outside: Outside, tmp_path: Path) -> None:

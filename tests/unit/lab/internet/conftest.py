@@ -149,7 +149,7 @@ def build_lab(
                 Registry(Archives([archive])),
                 PassThrough(tmp_path / "cache", Upstream(dialler)),
                 frozenset(all_names(["extra.example"])),
-                {"status": "ok"},
+                lambda: {"status": "ok"},
             )
             port = stack.enter_context(serving(Server((LOOPBACK, 0), site, server_context, log=lambda _: None)))
             return Lab(Client(port, client_context), tree, archive, site)
