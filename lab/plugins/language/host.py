@@ -11,14 +11,15 @@ time to the first answer counts double: the SDK (half a second of imports) is lo
 
 import os
 import queue
+import select
 import signal
 import stat
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import ModuleType
 from typing import Any, NoReturn
 
 import grpc  # type: ignore[import-untyped]
@@ -289,38 +290,48 @@ def flush() -> None:
             continue
 
 
-def leave(_signal: int, _frame: FrameType | None) -> None:
-    """End at once: the engine interrupts a host only when it is done with it."""
+def leave() -> NoReturn:
+    """End at once: the engine is done with this host, or gone."""
     flush()
     os._exit(0)
 
 
-def end_with_engine(end: Callable[[], object]) -> None:
-    """Call `end` when the engine is gone, however it went: it holds the other end of our standard input.
+def leave_with_engine() -> None:
+    """Leave when the engine interrupts this host, and when it is gone, however it went.
 
-    The program gets an empty standard input instead, as it does under the official host.
+    It holds the other end of our standard input, which then ends; the program gets an empty one instead, as it does
+    under the official host. A thread waits for both, because Python runs signal handlers in the main thread only,
+    which may be deep in a call that nothing interrupts; the engine would wait five seconds for it and then kill.
     """
-    if not stat.S_ISFIFO(os.fstat(0).st_mode):
-        return  # started by hand
-    pipe = os.dup(0)
-    os.set_inheritable(pipe, False)
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.close(null)
+    interrupted, wakeup = os.pipe()
+    os.set_blocking(wakeup, False)
+    signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: None)
+    watched = [interrupted]
+    if stat.S_ISFIFO(os.fstat(0).st_mode):  # else it was started by hand
+        engine = os.dup(0)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
+        watched.append(engine)
 
     def watch() -> None:
-        while os.read(pipe, 4096):
-            pass
-        end()
+        while True:
+            for end in select.select(watched, [], [])[0]:
+                received = os.read(end, 4096)
+                if end != interrupted and received:
+                    continue  # the engine writes nothing there; if it did, it would live
+                if end == interrupted and not {signal.SIGINT, signal.SIGTERM} & set(received):
+                    continue
+                leave()
 
     threading.Thread(target=watch, daemon=True).start()
 
 
 def main(argv: list[str]) -> NoReturn:
     """Serve the engine whose address is the last argument."""
-    signal.signal(signal.SIGINT, leave)
-    signal.signal(signal.SIGTERM, leave)
-    end_with_engine(lambda: os._exit(0))
+    leave_with_engine()
     Host(argv[-1] if argv else "").serve()
 
 
