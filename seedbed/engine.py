@@ -54,7 +54,8 @@ def up(pulumi: Path, stack: str, environment: Mapping[str, str], show: Callable[
 
     ^C reaches the CLI as well, which then stops after the running steps; this waits for that.
     """
-    argv = [str(pulumi), "up", "--stack", stack, "--yes", "--non-interactive", "--skip-preview", "--suppress-progress"]
+    argv = [str(pulumi), "up", "--stack", stack, "--yes", "--non-interactive", "--skip-preview"]
+    argv += ["--suppress-progress", "--suppress-outputs"]
     said: list[str] = []
     with subprocess.Popen(
         argv,

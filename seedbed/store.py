@@ -184,7 +184,8 @@ class S3Store:
         """What to do about an error code of S3; the store's own words where it is not a usual one."""
         return {
             "NoSuchBucket": f"the bucket {self._url.bucket!r} does not exist. If its name is right, make it on purpose",
-            "InvalidAccessKeyId": "the store does not know this AWS_ACCESS_KEY_ID",
+            "InvalidAccessKeyId": "the store does not know this AWS_ACCESS_KEY_ID; "
+            'a lab that was made anew has new keys: eval "$(make -s env)"',
             "SignatureDoesNotMatch": "AWS_SECRET_ACCESS_KEY does not belong to this AWS_ACCESS_KEY_ID",
             "AccessDenied": "the key may not do this; it needs to put, get, list and delete in this bucket (AccessDenied)",
             "RequestTimeTooSkewed": "this machine's clock is wrong; set it",

@@ -16,6 +16,7 @@ from lab.artifacts import Artifacts
 from seedbed import UserError, build, cluster, engine, environment, graph, stackfile
 from seedbed.graph import Job
 from seedbed.stackfile import StackFile
+from seedbed.steps import Step, ended, shown
 from seedbed.store import open_store
 from stacks.identity import Identity
 from tools.env import DEV_STACK, exports
@@ -43,9 +44,17 @@ def run(arguments: argparse.Namespace) -> int:
     remove_left_over(lab, progress)
     done = graph.run([*lab_jobs(lab, progress), _stack_job(stack, progress)])
     tools: Toolchain = done[build.CLI]
+    steps: list[Step] = []
+
+    def show(line: str) -> None:
+        if (step := ended(line)) is not None:
+            steps.append(step)
+        if (text := shown(line)) is not None:
+            progress.line(f"  {text}")
+
     with progress.phase("pulumi up"):
-        engine.up(tools.pulumi, stack.name, done[STACK], lambda line: progress.line(f"  {line}"))
-    print_summary(stack, done, progress.timings)
+        engine.up(tools.pulumi, stack.name, done[STACK], show)
+    print_summary(stack, done, progress.timings, steps)
     return 0
 
 
@@ -102,7 +111,7 @@ def _stack_job(stack: StackFile, progress: Progress) -> Job:
     return Job(STACK, init, (build.CLI, S3))
 
 
-def print_summary(stack: StackFile, done: dict[str, Any], timings: list[Timing]) -> None:
+def print_summary(stack: StackFile, done: dict[str, Any], timings: list[Timing], steps: list[Step]) -> None:
     """The phases, the nodes and what to type next."""
     identity: Identity = done[IDENTITY]
     artifacts: Artifacts = done[build.ARTIFACTS]
@@ -112,6 +121,8 @@ def print_summary(stack: StackFile, done: dict[str, Any], timings: list[Timing])
     for timing in sorted(timings, key=lambda timing: timing.began):
         if timing.seconds >= 0.1:
             print(f"  {timing.seconds:7.1f} s  {timing.name}")
+    for step in steps:
+        print(f"  {step.seconds:7d} s    {step.name}")
     kind = "the k3s release" if artifacts.genuine else "the lab's stand-in for k3s"
     print(f"\nCluster {stack.name} at {settings.api_url} ({kind}):")
     print("\n".join(f"  {line}" for line in cluster.table(nodes)))
@@ -120,12 +131,12 @@ def print_summary(stack: StackFile, done: dict[str, Any], timings: list[Timing])
     provide_kubectl(artifacts.k3s)
     print(f"""
 Next:
-  eval "$(make -s env)"                              # plain pulumi and seedbed in this shell
-  pulumi preview                                     # nothing to change
-  seedbed kubeconfig {stack.name} > kubeconfig && chmod 600 kubeconfig
-  kubectl --kubeconfig kubeconfig get nodes
-  seedbed lab ssh {settings.full_name(next(iter(settings.machines)))}                       # look around on a host
-  make down                                          # remove it all""")
+  eval "$(make -s env)"            plain pulumi, seedbed and kubectl in this shell
+  pulumi preview                   nothing to change
+  (umask 077; seedbed kubeconfig {stack.name} > .lab/kubeconfig)
+  kubectl --kubeconfig .lab/kubeconfig get nodes
+  seedbed lab ssh {settings.cluster.init:<16} look around on a host
+  make down                        remove it all""")
 
 
 def provide_kubectl(k3s: Path) -> None:

@@ -1,0 +1,51 @@
+"""The lines of a `pulumi up`, reduced to what a person who waits wants to see."""
+
+import re
+from dataclasses import dataclass
+
+# As in ` +  command:remote:Command server-a-1-wait creating (1s) server-a-1 wait: waiting for cloud-init`.
+_EVENT = re.compile(
+    r"^\s*(?P<sign>[-+~]+)\s+(?P<type>\S+:\S+:\S+)\s+(?P<name>\S+)\s+(?P<verb>\w+)"
+    r"\s+\((?P<seconds>\d+)s\)\s*(?P<text>.*)$"
+)
+_DIAL = re.compile(r"^Dial (\d+)/\d+ failed")
+_DIALS_A_LINE = 10
+_COMMAND = "command:remote:Command"
+_DONE = {"created", "updated", "deleted", "replaced"}
+
+
+@dataclass(frozen=True)
+class Step:
+    """A remote step that has ended well, and how many seconds it took."""
+
+    name: str
+    seconds: int
+
+
+def shown(line: str) -> str | None:
+    """The line as it is shown; None for one that says nothing new.
+
+    What a script says stands for itself; a component has no work of its own; every tenth dial is enough. Whatever is
+    not recognised is shown as it is: errors and warnings are.
+    """
+    event = _EVENT.match(line)
+    if event is None:
+        return line
+    if event["type"] != _COMMAND:
+        return None
+    if event["verb"] in _DONE:
+        return f"{event['sign']} {event['name']} {event['verb']}, {event['seconds']} s"
+    if not event["text"]:
+        return None
+    dial = _DIAL.match(event["text"])
+    if dial is None:
+        return f"  {event['text']}"
+    return f"  {event['name']}: {event['text']}" if int(dial[1]) % _DIALS_A_LINE == 0 else None
+
+
+def ended(line: str) -> Step | None:
+    """The step that this line says is done."""
+    event = _EVENT.match(line)
+    if event is None or event["type"] != _COMMAND or event["verb"] not in _DONE:
+        return None
+    return Step(event["name"], int(event["seconds"]))
