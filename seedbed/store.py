@@ -182,10 +182,14 @@ class S3Store:
 
     def _remedy(self, code: str, message: str) -> str:
         """What to do about an error code of S3; the store's own words where it is not a usual one."""
+        unknown_key = (
+            "the store does not know this AWS_ACCESS_KEY_ID; a lab that was made anew has new keys: "
+            'eval "$(make -s env)"'
+        )
         return {
             "NoSuchBucket": f"the bucket {self._url.bucket!r} does not exist. If its name is right, make it on purpose",
-            "InvalidAccessKeyId": "the store does not know this AWS_ACCESS_KEY_ID; "
-            'a lab that was made anew has new keys: eval "$(make -s env)"',
+            "InvalidAccessKeyId": unknown_key,
+            "XAdminUserNotFound": unknown_key,  # versitygw v1.8.0, s3err
             "SignatureDoesNotMatch": "AWS_SECRET_ACCESS_KEY does not belong to this AWS_ACCESS_KEY_ID",
             "AccessDenied": "the key may not do this; it needs to put, get, list and delete in this bucket (AccessDenied)",
             "RequestTimeTooSkewed": "this machine's clock is wrong; set it",
