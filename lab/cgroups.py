@@ -24,6 +24,7 @@ CONTROLLERS = {"cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blki
 V2_CONTROLLERS = ("cpuset", "cpu", "io", "memory", "pids")
 
 KILL_SECONDS = 20.0
+REAP_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -189,25 +190,25 @@ def is_frozen(lab: str, host: str) -> bool:
         return False
 
 
-def labs() -> set[str]:
-    """The labs that have groups."""
-    return {path.name for h in hierarchies() for path in (h.path / TOP).glob("*") if path.is_dir()}
-
-
 def hosts(lab: str) -> set[str]:
     """The hosts of ``lab`` that have a group, their own or a supervisor's."""
     found = {path.name for h in hierarchies() for path in (h.path / TOP / lab).glob("*") if path.is_dir()}
     return {name.removeprefix(".") for name in found}
 
 
-def kill(lab: str, host: str) -> None:
-    """End the host's supervisor and then every process of the host, frozen or not; returns when they are gone."""
+def kill(lab: str, host: str) -> set[int]:
+    """End the host's supervisor and then every process of the host, frozen or not; gives back which were ended.
+
+    Returns when none runs any more; those whose parent has not asked after them yet are still listed as defunct.
+    """
     groups = [supervisor_group(lab, host), *host_groups(lab, host)]
     deadline = time.monotonic() + KILL_SECONDS
+    ended: set[int] = set()
     while True:
         left = processes(groups)
         if not left:
-            return
+            return ended
+        ended |= left
         if time.monotonic() > deadline:
             raise LabError(f"processes {sorted(left)} of host {host} outlive SIGKILL; look at them with `ps`")
         for pid in processes(groups[:1]) or left:
@@ -220,16 +221,28 @@ def kill(lab: str, host: str) -> None:
         time.sleep(0.02)
 
 
+def wait_reaped(pids: set[int]) -> None:
+    """Wait a little until ended processes are off the list: this machine's PID 1 may take its time."""
+    deadline = time.monotonic() + REAP_SECONDS
+    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
 def remove(lab: str, host: str) -> None:
     """Remove the groups of a host that no longer runs."""
     for group in [supervisor_group(lab, host), *host_groups(lab, host)]:
         remove_below(group)
 
 
-def remove_top(lab: str) -> None:
-    """Remove the lab's own groups, and the one of all labs where it was the last."""
+def remove_lab(lab: str) -> None:
+    """Remove the lab's own groups."""
     for h in hierarchies():
         remove_below(h.path / TOP / lab)
+
+
+def remove_top() -> None:
+    """Remove the groups of all labs, after the last lab: one that starts would lose its footing."""
+    for h in hierarchies():
         _rmdir(h.path / TOP)
 
 

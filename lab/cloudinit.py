@@ -28,6 +28,7 @@ def user_data(lab: LabSpec, host: HostSpec) -> str:
     """The ``#cloud-config`` of a host. It holds the host's private key, as it would on a cloud."""
     config: dict[str, object] = {
         "disable_root": False,
+        "manage_etc_hosts": "localhost",  # its own name resolves, as on the clouds
         "ssh_deletekeys": True,
         "ssh_keys": {"ed25519_private": host.host_key_private, "ed25519_public": public_key(host)},
         "bootcmd": [["cloud-init-per", "once", "modules", "depmod"]],  # see kernel.write_modules

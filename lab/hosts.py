@@ -115,16 +115,21 @@ def _last_words(home: Path) -> str:
     return "\n".join(f"  | {line}" for line in lines)
 
 
-def stop(lab: str, name: str) -> None:
-    """End the host at once. It is unplugged first, so that none of its dying sockets says goodbye to its peer."""
+def stop(lab: str, name: str) -> set[int]:
+    """End the host at once; gives back the processes that this ended.
+
+    It is unplugged first, so that none of its dying sockets says goodbye to its peer.
+    """
     network.set_link(lab, name, "down")
-    cgroups.kill(lab, name)
+    ended = cgroups.kill(lab, name)
     network.unplug(lab, name)
+    return ended
 
 
-def remove(lab: str, name: str, home: Path | None) -> None:
-    """End the host and take its disk away; nothing where there is nothing."""
-    stop(lab, name)
+def remove(lab: str, name: str, home: Path | None = None) -> set[int]:
+    """End the host and take its disk away, where it has any; gives back the processes that this ended."""
+    ended = stop(lab, name)
     cgroups.remove(lab, name)
     if home is not None and home.exists():
         shutil.rmtree(home)
+    return ended

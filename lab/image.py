@@ -36,7 +36,7 @@ apt-get -q update
 apt-get -q -y --no-install-recommends upgrade
 apt-get -q -y --no-install-recommends install $PACKAGES
 systemctl enable systemd-networkd
-systemctl disable containerd
+systemctl disable containerd e2scrub_reap
 apt-get clean
 rm -rf /var/lib/apt/lists/* /usr/sbin/policy-rc.d
 rm -f /etc/ssh/ssh_host_* /etc/hostname /etc/resolv.conf /var/lib/dbus/machine-id

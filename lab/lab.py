@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lab import LabError, cgroups, faults, hosts, image, kernel, machine, network, shell, ssh, status
 from lab.record import Record
-from lab.spec import HostSpec, HostState, LabSpec
+from lab.spec import ELSEWHERE, HostSpec, HostState, LabSpec
 from lab.status import HostStatus
 from tools.debian import ensure_packages
 from tools.progress import Progress
@@ -43,12 +43,12 @@ class Lab:
         _check_hosts(spec, wanted)
         ensure_packages(OUTER_PACKAGES, progress)
         with machine.locked(machine.ALL):
-            machine.claim(spec)
+            machine.check(spec)  # claimed only when there is something to remove
         _make_folder(spec.directory)
         base = image.ensure(progress)
         with machine.locked(spec.name):
             with machine.locked(machine.ALL):
-                machine.claim(spec)  # again: a `down` may have held the lab's lock meanwhile
+                machine.claim(spec)
                 kernel.load_modules()
                 kernel.raise_all()
                 network.up(spec)
@@ -186,13 +186,15 @@ def down(name: str, directory: Path | None, progress: Progress) -> None:
     with machine.locked(name):
         with progress.phase(f"lab {name}: hosts and network down"):
             with ThreadPoolExecutor(max_workers=8) as pool:
-                list(pool.map(lambda host: hosts.remove(name, host, None), sorted(cgroups.hosts(name))))
+                ended = list(pool.map(lambda host: hosts.remove(name, host), sorted(cgroups.hosts(name))))
             network.down(name)
+            cgroups.wait_reaped(set().union(*ended))
         for folder in folders:
             _remove_folder(folder)
         with machine.locked(machine.ALL):
-            cgroups.remove_top(name)
+            cgroups.remove_lab(name)
             if machine.release(name):
+                cgroups.remove_top()
                 kernel.restore_all()
                 kernel.unload_modules()
                 network.forget_namespaces()
@@ -216,14 +218,11 @@ def _check_hosts(spec: LabSpec, wanted: Sequence[HostSpec]) -> None:
 
 def _make_folder(directory: Path) -> None:
     """Make the lab's folder, and make sure that hosts can lie in it."""
-    elsewhere = "set SEEDBED_LAB_ROOT to a folder on ext4 or xfs"
-    if any(character in str(directory) for character in ',:\\"'):
-        raise LabError(f'{directory}: overlay mounts cannot have any of , : \\ " in a path; {elsewhere}')
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o700)
     free = shutil.disk_usage(directory).free
     if free < FREE_BYTES:
-        raise LabError(f"{directory} has {free >> 20} MiB free and a lab needs {FREE_BYTES >> 20}; {elsewhere}")
+        raise LabError(f"{directory} has {free >> 20} MiB free and a lab needs {FREE_BYTES >> 20}; {ELSEWHERE}")
     probe = directory / ".probe"
     for name in ("lower", "upper", "work", "merged"):
         (probe / name).mkdir(parents=True, exist_ok=True)
@@ -234,7 +233,7 @@ def _make_folder(directory: Path) -> None:
     if tried.returncode != 0:
         kind = shell.run("stat", "--file-system", "--format=%T", str(directory)).strip()
         raise LabError(
-            f"{directory} is on {kind}, where hosts' overlays cannot lie ({tried.stderr.strip()}); {elsewhere}"
+            f"{directory} is on {kind}, where hosts' overlays cannot lie ({tried.stderr.strip()}); {ELSEWHERE}"
         )
 
 

@@ -83,8 +83,8 @@ def claim_of(name: str) -> Claim | None:
     return next((claim for claim in claims() if claim.name == name), None)
 
 
-def claim(spec: LabSpec) -> None:
-    """Note that ``spec`` has its name and subnet; ``LabError`` where another folder's lab has one of them."""
+def check(spec: LabSpec) -> None:
+    """Raise ``LabError`` where another folder's lab, or this machine itself, has the name or subnet of ``spec``."""
     for other in claims():
         if other.name == spec.name and other.directory != spec.directory:
             raise LabError(
@@ -108,6 +108,11 @@ def claim(spec: LabSpec) -> None:
                 f"subnet {spec.subnet} overlaps {taken}, which this machine reaches by {route.get('dev', 'a route')}: "
                 f"choose another subnet"
             )
+
+
+def claim(spec: LabSpec) -> None:
+    """Note that ``spec`` has its name and subnet, where ``check`` allows it. Call with the machine's lock held."""
+    check(spec)
     folder = NOTES / "labs"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{spec.name}.json"
@@ -117,10 +122,10 @@ def claim(spec: LabSpec) -> None:
 
 
 def release(name: str) -> bool:
-    """Forget the lab ``name``; true where it was the last of this machine."""
+    """Forget the lab ``name``, whose lock is held; true where it was the last of this machine."""
     (NOTES / "labs" / f"{name}.json").unlink(missing_ok=True)
-    for kind in ("new", "partitions"):
-        (NOTES / "labs" / f"{name}.{kind}").unlink(missing_ok=True)
+    for left in (f"labs/{name}.new", f"labs/{name}.partitions", f"{name}.lock"):
+        (NOTES / left).unlink(missing_ok=True)
     return not claims()
 
 

@@ -18,6 +18,10 @@ FIRST_HOST = 10
 """Hosts have the addresses from .10 of the lab's subnet; those below it are the lab's own."""
 
 
+ELSEWHERE = "set SEEDBED_LAB_ROOT to a folder on ext4 or xfs"
+"""The remedy where a lab cannot lie in its folder."""
+
+
 class HostState(StrEnum):
     """What a host is doing, as seen from outside it."""
 
@@ -81,6 +85,8 @@ class LabSpec:
             raise LabError(f"lab name {self.name!r}: use a letter, then up to 7 letters or digits, lower case")
         if self.subnet.prefixlen != 24:
             raise LabError(f"lab {self.name}: subnet {self.subnet} is not a /24")
+        if any(character in str(self.directory) for character in ',:\\"'):
+            raise LabError(f'{self.directory}: no overlay can be mounted with , : \\ or " in its path; {ELSEWHERE}')
 
     @property
     def gateway(self) -> str:

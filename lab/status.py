@@ -38,7 +38,8 @@ def of(spec: LabSpec, host: str) -> HostStatus:
 
 def state(spec: LabSpec, host: str) -> HostState:
     """What the host is doing."""
-    if cgroups.init_of(spec.name, host) is None:
+    # Its supervisor outlives PID 1 for a moment: it may be between two boots.
+    if cgroups.init_of(spec.name, host) is None and cgroups.supervisor_of(spec.name, host) is None:
         power = hosts.folder(spec, host) / hosts.POWER
         return HostState.CUT if power.exists() and power.read_text() == HostState.CUT else HostState.STOPPED
     if cgroups.is_frozen(spec.name, host):

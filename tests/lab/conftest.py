@@ -1,0 +1,103 @@
+"""Labs for the tests, beside whatever lab the machine has: names `t…`, the first free subnet of 10.77.100-199."""
+
+import os
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from lab import LabError, machine
+from lab.lab import Lab, down
+from lab.spec import HostSpec, LabSpec
+from tools.progress import Progress
+
+ROOT = Path(os.environ.get("SEEDBED_LAB_ROOT") or Path(__file__).parents[2] / ".lab").absolute()
+OWNER = "owner"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    reason = machine.why_not()
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.lab)
+            if reason:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def new_key() -> tuple[str, str]:
+    """A fresh ed25519 key: OpenSSH private PEM, and its public half."""
+    key = Ed25519PrivateKey.generate()
+    return (
+        key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode(),
+        key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode(),
+    )
+
+
+def host_specs(
+    subnet: IPv4Network, names: Sequence[str], host_key: Callable[[str], str] = lambda _: new_key()[0]
+) -> list[HostSpec]:
+    """Hosts of these names at .11, .12, …; `host_key` gives the private key of a name."""
+    return [HostSpec(name, str(subnet[11 + i]), host_key(name)) for i, name in enumerate(names)]
+
+
+def new_spec(operator: tuple[str, str] | None = None, ca_certificates: Sequence[str] = ()) -> LabSpec:
+    """A lab that does not exist yet; `operator` is (private, public)."""
+    taken = {claim.subnet for claim in machine.claims()}
+    subnet = next(s for s in (IPv4Network(f"10.77.{n}.0/24") for n in range(100, 200)) if s not in taken)
+    private, public = operator or new_key()
+    name = f"t{secrets.token_hex(3)}"
+    return LabSpec(name, ROOT / name, subnet, public, private, tuple(ca_certificates))
+
+
+LabFactory = Callable[..., Lab]
+
+
+@pytest.fixture(scope="session")
+def lab_factory() -> Iterator[LabFactory]:
+    """Makes labs that live until the end of the session: `lab_factory(hosts=["server-a-1"])`.
+
+    More arguments: `operator`, a (private, public) pair; `host_key`, which gives a name's private key;
+    `ca_certificates`; `wait`, false to return before the hosts let anybody in.
+    """
+    _remove_abandoned()
+    made: list[Lab] = []
+
+    def make(
+        hosts: Sequence[str],
+        operator: tuple[str, str] | None = None,
+        host_key: Callable[[str], str] = lambda _: new_key()[0],
+        ca_certificates: Sequence[str] = (),
+        wait: bool = True,
+    ) -> Lab:
+        for attempt in range(5):
+            spec = new_spec(operator, ca_certificates)
+            try:
+                lab = Lab.ensure(spec, host_specs(spec.subnet, hosts, host_key), Progress())
+                break
+            except LabError as error:  # another session took the subnet between the look and the claim
+                if not str(error).startswith("subnet") or attempt == 4:
+                    down(spec.name, spec.directory, Progress())
+                    raise
+        made.append(lab)
+        (spec.directory / OWNER).write_text(str(os.getpid()))
+        for name in hosts if wait else ():
+            lab.wait_ready(name)
+        return lab
+
+    yield make
+    for lab in made:
+        (lab.spec.directory / OWNER).unlink(missing_ok=True)
+        lab.down(Progress())
+
+
+def _remove_abandoned() -> None:
+    """Remove the labs of sessions that were killed."""
+    for claim in machine.claims():
+        owner = claim.directory / OWNER
+        if claim.name.startswith("t") and owner.exists() and not Path(f"/proc/{owner.read_text()}").exists():
+            owner.unlink()
+            down(claim.name, claim.directory, Progress())
