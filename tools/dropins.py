@@ -20,12 +20,12 @@ PROVIDERS = ("command",)
 MARK = "# Made by seedbed: a drop-in, not the official plugin."
 
 
-def install_language_host(clone: Path) -> None:
-    """Put the launcher of lab/plugins/language beside the CLI in `.tools/bin`."""
+def install_language_host(clone: Path) -> bool:
+    """Put the launcher of lab/plugins/language beside the CLI in `.tools/bin`; False if it was there."""
     # -u, as the official host starts Python, so that what the program prints is seen when it prints; -P, so that the
     # host's own folder is not on the program's path.
     host = clone / "lab" / "plugins" / "language" / "host.py"
-    _write(clone, clone / ".tools" / "bin" / "pulumi-language-python", ["-u", "-P", str(host)])
+    return _write(clone, clone / ".tools" / "bin" / "pulumi-language-python", ["-u", "-P", str(host)])
 
 
 def provider_folder(clone: Path, name: str) -> Path:
@@ -34,13 +34,13 @@ def provider_folder(clone: Path, name: str) -> Path:
     return clone / ".tools" / "pulumi-home" / "plugins" / f"resource-{name}-v{version}"
 
 
-def install_provider(clone: Path, name: str) -> None:
-    """Put the launcher of lab/plugins/`name` where the engine looks for the provider."""
+def install_provider(clone: Path, name: str) -> bool:
+    """Put the launcher of lab/plugins/`name` where the engine looks for the provider; False if it was there."""
     start = (
         f"import runpy, sys; sys.path.insert(0, {str(clone)!r});"
         f" runpy.run_module('lab.plugins.{name}', run_name='__main__', alter_sys=True)"
     )
-    _write(clone, provider_folder(clone, name) / f"pulumi-resource-{name}", ["-u", "-P", "-c", start])
+    return _write(clone, provider_folder(clone, name) / f"pulumi-resource-{name}", ["-u", "-P", "-c", start])
 
 
 def is_provider_drop_in(clone: Path, name: str) -> bool:
@@ -63,17 +63,18 @@ def _is_drop_in(launcher: Path) -> bool:
         return False
 
 
-def _write(clone: Path, launcher: Path, arguments: list[str]) -> None:
+def _write(clone: Path, launcher: Path, arguments: list[str]) -> bool:
     """Write the launcher, by renaming: an engine that runs at this moment finds a whole file or none."""
     python = clone / ".venv" / "bin" / "python"
     if not python.exists():
         raise ToolError(f"{python} is missing: run `make` in {clone}")
     text = f'#!/bin/sh\n{MARK}\nexec {shlex.join([str(python), *arguments])} "$@"\n'
     if launcher.is_file() and launcher.read_text(errors="replace") == text and os.access(launcher, os.X_OK):
-        return
+        return False
     launcher.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{launcher.name}.", dir=launcher.parent)
     with os.fdopen(handle, "w") as file:
         file.write(text)
     Path(name).chmod(0o755)
     Path(name).rename(launcher)
+    return True

@@ -76,7 +76,8 @@ def ensure(progress: Progress, clone: Path = CLONE) -> Toolchain:
 def home(clone: Path = CLONE) -> Path:
     """PULUMI_HOME of the clone; private, because the CLI logs there."""
     folder = clone / ".tools" / "pulumi-home"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
     return folder
 
 
@@ -106,17 +107,18 @@ def install_drop_ins(cli: Cli, progress: Progress, clone: Path = CLONE) -> list[
 
     With an official CLI the official plugins are downloaded, and a drop-in stands in only for one that cannot be.
     """
-    installed = []
+    home(clone)
+    installed, new = [], False
     if cli.source is Source.BUILT:
-        dropins.install_language_host(clone)
+        new |= dropins.install_language_host(clone)
         installed.append("language-python")
     for name in dropins.PROVIDERS:
         if cli.source is Source.BUILT or not _official_plugin(cli, name, progress, clone):
             if not dropins.is_provider_drop_in(clone, name):
                 shutil.rmtree(dropins.provider_folder(clone, name), ignore_errors=True)
-            dropins.install_provider(clone, name)
+            new |= dropins.install_provider(clone, name)
             installed.append(f"resource-{name}")
-    if installed:
+    if new:
         progress.line(f"drop-in plugins of this repository, not the official ones: {', '.join(installed)}")
     return installed
 
