@@ -75,7 +75,7 @@ func (n *node) startEtcd(initialCluster, state string) error {
 		"--peer-key-file="+t+"/peer-server-client.key",
 		"--peer-trusted-ca-file="+t+"/peer-ca.crt",
 		"--peer-client-cert-auth",
-		"--log-level=warn",
+		"--log-level=error",
 	)
 	return nil
 }
@@ -87,6 +87,21 @@ func (n *node) etcdClient() (*clientv3.Client, error) {
 	}
 	return clientv3.New(clientv3.Config{
 		Endpoints: []string{etcdLocal}, DialTimeout: etcdTimeout, TLS: conf, Logger: zap.NewNop(),
+	})
+}
+
+// waitVoter returns when this server's etcd runs and was promoted.
+func (n *node) waitVoter(ctx context.Context) error {
+	client, err := n.etcdClient()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return until(ctx, poll, func() bool {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		status, err := client.Status(ctx, etcdLocal)
+		return err == nil && !status.IsLearner
 	})
 }
 

@@ -43,7 +43,7 @@ func (n *node) startContainerd(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("the %s uses the host's containerd: %w", nature, err)
 	}
-	n.children.Start("containerd", program, "-c", filepath.Join(etc, "config.toml"))
+	n.children.Start("containerd", nil, program, "--log-level=warn", "--config="+filepath.Join(etc, "config.toml"))
 	if err := until(ctx, poll, func() bool { return ctr(ctx, nil, "version") == nil }); err != nil {
 		return err
 	}

@@ -106,7 +106,18 @@ func (n *node) component(name string, args ...string) {
 	for _, arg := range n.conf.List(name + "-arg") {
 		args = append(args, "--"+strings.TrimLeft(arg, "-"))
 	}
-	n.children.Start(name, self, append([]string{name}, args...)...)
+	keep := worthKeeping
+	if n.conf.Bool("debug") {
+		keep = func([]byte) bool { return true }
+	}
+	n.children.Start(name, keep, self, append([]string{name}, args...)...)
+}
+
+// worthKeeping drops the components' routine messages, so that the last lines of the journal say what is
+// wrong: klog's levels I and W, of which a healthy start writes hundreds. --debug keeps them.
+func worthKeeping(line []byte) bool {
+	klog := len(line) > 5 && line[5] == ' ' && line[1] >= '0' && line[1] <= '1' // I1121 08:32:43.228845 …
+	return !klog || line[0] != 'I' && line[0] != 'W'
 }
 
 // writeKubeconfig makes a kubeconfig whose user is the certificate at certBase.

@@ -49,6 +49,11 @@ func (n *node) startServer(ctx context.Context) error {
 	if err := n.startEtcd(initialCluster, state); err != nil {
 		return err
 	}
+	if state == "existing" { // an API server on a learner would only fail and start again
+		if err := n.waitVoter(ctx); err != nil {
+			return err
+		}
+	}
 	n.startAPIServer()
 	front, err := n.newFront(password, agentPassword)
 	if err != nil {
@@ -303,6 +308,9 @@ func (n *node) startControllers() {
 		"--root-ca-file="+n.tls+"/server-ca.crt",
 		"--service-account-private-key-file="+n.tls+"/"+pki.ServiceKey,
 		"--use-service-account-credentials",
+		// each controller makes its credentials first; at the default rate a new node waits seconds for its pod CIDR
+		"--kube-api-qps=200",
+		"--kube-api-burst=400",
 	)
 	if !n.conf.Bool("disable-scheduler") {
 		n.component("kube-scheduler", elect, "--kubeconfig="+n.credential("scheduler"))

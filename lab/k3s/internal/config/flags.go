@@ -41,8 +41,8 @@ var (
 		"resolv-conf":      {env: "K3S_RESOLV_CONF"},
 		"pause-image":      {},
 		"private-registry": {},
+		"debug":            {kind: boolean},
 
-		"debug":                             {kind: boolean, effect: inert},
 		"v":                                 {effect: inert},
 		"vmodule":                           {effect: inert},
 		"log":                               {effect: inert},

@@ -2,7 +2,8 @@
 package supervise
 
 import (
-	"errors"
+	"bufio"
+	"io"
 	"log"
 	"net"
 	"os"
@@ -22,19 +23,19 @@ type Children struct {
 	done     sync.WaitGroup
 }
 
-// Start keeps a process running under a name.
-func (c *Children) Start(name, program string, args ...string) {
+// Start keeps a process running under a name. `keep` decides which lines of its output go to the log. With
+// nil the child writes to the log itself, which it must where its own children outlive this process: a shim
+// of containerd would die of a pipe that nobody reads.
+func (c *Children) Start(name string, keep func(line []byte) bool, program string, args ...string) {
 	c.done.Go(func() {
 		for {
-			process, err := c.launch(name, program, args)
+			cmd, output, err := c.launch(name, keep != nil, program, args)
+			if err == nil && cmd == nil {
+				return
+			}
 			if err == nil {
-				if process == nil {
-					return
-				}
-				var state *os.ProcessState
-				if state, err = process.Wait(); err == nil {
-					err = errors.New(state.String())
-				}
+				forward(output, keep)
+				err = cmd.Wait()
 			}
 			if c.forget(name) {
 				return
@@ -45,25 +46,49 @@ func (c *Children) Start(name, program string, args ...string) {
 	})
 }
 
-// launch gives no process once Stop was called.
-func (c *Children) launch(name, program string, args []string) (*os.Process, error) {
+// launch gives no command once Stop was called.
+func (c *Children) launch(name string, pipe bool, program string, args []string) (cmd *exec.Cmd, output io.Reader, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.stopping {
-		return nil, nil
+		return nil, nil, nil
 	}
-	cmd := exec.Command(program, args...)
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	cmd = exec.Command(program, args...)
+	cmd.Stderr = os.Stderr
+	if pipe {
+		cmd.Stderr = nil
+		if output, err = cmd.StderrPipe(); err != nil {
+			return nil, nil, err
+		}
+	}
+	cmd.Stdout = cmd.Stderr
 	// A killed supervisor takes its children along; systemd's KillMode=process would leave them.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	if err := cmd.Start(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if c.running == nil {
 		c.running = map[string]*os.Process{}
 	}
 	c.running[name] = cmd.Process
-	return cmd.Process, nil
+	return cmd, output, nil
+}
+
+// forward copies the lines to keep until the child has closed its side.
+func forward(output io.Reader, keep func([]byte) bool) {
+	if output == nil {
+		return
+	}
+	lines := bufio.NewReaderSize(output, 64<<10)
+	for {
+		line, err := lines.ReadSlice('\n') // a longer line comes in pieces
+		if len(line) > 0 && keep(line) {
+			os.Stderr.Write(line)
+		}
+		if err != nil && err != bufio.ErrBufferFull {
+			return
+		}
+	}
 }
 
 func (c *Children) forget(name string) (stopping bool) {

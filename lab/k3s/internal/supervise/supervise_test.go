@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -23,7 +24,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 func TestAChildThatExitsIsStartedAgainAndStopEndsIt(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "starts")
 	var c Children
-	c.Start("child", "/bin/sh", "-c", "echo x >> "+file+"; test $(wc -l < "+file+") -lt 2 || exec sleep 60")
+	c.Start("child", nil, "/bin/sh", "-c", "echo x >> "+file+"; test $(wc -l < "+file+") -lt 2 || exec sleep 60")
 	eventually(t, "the child was not started again", func() bool {
 		data, _ := os.ReadFile(file)
 		return strings.Count(string(data), "x") == 2
@@ -34,10 +35,25 @@ func TestAChildThatExitsIsStartedAgainAndStopEndsIt(t *testing.T) {
 	}
 }
 
+func TestOnlyLinesWorthKeepingReachTheLog(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stderr := os.Stderr
+	os.Stderr = w
+	defer func() { os.Stderr = stderr }()
+	forward(strings.NewReader("I noise\nE wrong\nlast"), func(line []byte) bool { return line[0] != 'I' })
+	w.Close()
+	if got, _ := io.ReadAll(r); string(got) != "E wrong\nlast" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestAChildThatIgnoresTheSignalIsKilled(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "up")
 	var c Children
-	c.Start("stubborn", "/bin/sh", "-c", "trap '' TERM; touch "+file+"; while :; do sleep 1; done")
+	c.Start("stubborn", func([]byte) bool { return true }, "/bin/sh", "-c", "trap '' TERM; touch "+file+"; while :; do sleep 1; done")
 	eventually(t, "the child did not start", func() bool { _, err := os.Stat(file); return err == nil })
 	c.Stop(10 * time.Millisecond)
 }
