@@ -104,12 +104,14 @@ def _end(process: "subprocess.Popen[str]") -> None:
 
 def explain(code: int, said: list[str], stack: str) -> str:
     """What to do after a failed `up`."""
+    unlock = f'eval "$(make -s env)"; pulumi cancel --yes --stack {stack}; make up'
     if any(_LOCKED in line for line in said):
         return (
             "another `pulumi up` holds the lock of this stack, or one was killed. If the process named above is gone, "
-            f'take its lock away and go on from where it was: eval "$(make -s env)"; pulumi cancel --yes --stack {stack}; '
-            "make up"
+            f"take its lock away and go on from where it was: {unlock}"
         )
+    if code < 0:
+        return f"`pulumi up` was killed (signal {-code}) and left its lock. To go on from where it was: {unlock}"
     return (
         f"`pulumi up` failed with exit code {code}; what it says is above. What is done stays done: put right what "
         "it names and run `make up` again"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 # As in ` +  command:remote:Command server-a-1-wait creating (1s) server-a-1 wait: waiting for cloud-init`.
 _EVENT = re.compile(
     r"^\s*(?P<sign>[-+~]+)\s+(?P<type>\S+:\S+:\S+)\s+(?P<name>\S+)\s+(?P<verb>\w+)"
-    r"\s+\((?P<seconds>\d+)s\)\s*(?P<text>.*)$"
+    r"\s+\((?P<seconds>[\d.]+)s\)\s*(?P<text>.*)$"
 )
 _DIAL = re.compile(r"^Dial (\d+)/\d+ failed")
 _DIALS_A_LINE = 10
@@ -19,7 +19,7 @@ class Step:
     """A remote step that has ended well, and how many seconds it took."""
 
     name: str
-    seconds: int
+    seconds: float
 
 
 def shown(line: str) -> str | None:
@@ -48,4 +48,4 @@ def ended(line: str) -> Step | None:
     event = _EVENT.match(line)
     if event is None or event["type"] != _COMMAND or event["verb"] not in _DONE:
         return None
-    return Step(event["name"], int(event["seconds"]))
+    return Step(event["name"], float(event["seconds"]))

@@ -122,7 +122,7 @@ def print_summary(stack: StackFile, done: dict[str, Any], timings: list[Timing],
         if timing.seconds >= 0.1:
             print(f"  {timing.seconds:7.1f} s  {timing.name}")
     for step in steps:
-        print(f"  {step.seconds:7d} s    {step.name}")
+        print(f"  {step.seconds:7.0f} s    {step.name}")
     kind = "the k3s release" if artifacts.genuine else "the lab's stand-in for k3s"
     print(f"\nCluster {stack.name} at {settings.api_url} ({kind}):")
     print("\n".join(f"  {line}" for line in cluster.table(nodes)))

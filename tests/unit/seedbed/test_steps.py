@@ -15,6 +15,7 @@ COMMAND = "    +  command:remote:Command server-a-1-k3s"
         (f"{COMMAND} creating (9s) Dial 20/69 failed: retrying", "  server-a-1-k3s: Dial 20/69 failed: retrying"),
         ("    +  seedbed:pave:Node agent-a-1 creating (0s)", None),
         ("    ~  command:remote:Command a-1-base updated (3s)", "~ a-1-base updated, 3 s"),
+        (f"{COMMAND} created (0.87s) server-a-1 k3s: already paved", "+ server-a-1-k3s created, 0.87 s"),
         ("    13 unchanged", "    13 unchanged"),
         ("error: the stack is currently locked by 1 lock(s)", "error: the stack is currently locked by 1 lock(s)"),
         (f"{COMMAND} **creating failed** error: exit status 3", f"{COMMAND} **creating failed** error: exit status 3"),
