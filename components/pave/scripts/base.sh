@@ -59,7 +59,8 @@ PermitEmptyPasswords no
 PermitRootLogin prohibit-password
 X
   sshd -t || fail "sshd does not accept its configuration" "read \`sshd -t\` on the machine"
-  systemctl reload ssh
+  # Where a socket starts it, it may not be running.
+  systemctl try-reload-or-restart ssh
 }
 
 services() {

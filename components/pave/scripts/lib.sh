@@ -96,7 +96,7 @@ await() {
 main() {
   local marker=/var/lib/seedbed/paved/$STEP result=paved
   if ! declare -F pave >/dev/null; then
-    marker= result=ready
+    marker='' result=ready
   elif [ ! -e "$marker" ]; then
     pave
   elif [ "$(cat "$marker")" = "$DIGEST" ]; then
