@@ -102,8 +102,11 @@ def check(spec: LabSpec) -> None:
                 f"choose another subnet, or remove that lab with `seedbed lab down` there"
             )
     for route in json.loads(shell.run("ip", "-json", "-4", "route", "show")):
-        taken = route.get("dst", "default")
-        if taken != "default" and route.get("dev") != spec.bridge and IPv4Network(taken).overlaps(spec.subnet):
+        if route.get("dev") == spec.bridge or route.get("dst", "default") == "default":
+            continue
+        taken = IPv4Network(route["dst"])
+        # A wider one, such as a VPN's 10.0.0.0/8, loses 254 of its addresses to the lab, which it will hardly miss.
+        if taken.prefixlen >= 16 and taken.overlaps(spec.subnet):
             raise LabError(
                 f"subnet {spec.subnet} overlaps {taken}, which this machine reaches by {route.get('dev', 'a route')}: "
                 f"choose another subnet"

@@ -8,7 +8,7 @@ import signal
 import time
 from pathlib import Path
 
-from lab import shell
+from lab import machine, shell
 from lab.spec import LabSpec
 
 NETNS = Path("/run/netns")
@@ -42,8 +42,13 @@ def run_in(netns: str, *argv: str) -> list[str]:
 
 
 def up(spec: LabSpec) -> None:
-    """Make what is missing of the lab's bridge, its way out, and the small internet's namespace."""
+    """Make what is missing of the lab's bridge, its way out, and the small internet's namespace.
+
+    Call with the machine's lock held.
+    """
     lab = spec.name
+    if not NETNS.exists():
+        _made_netns().touch()
     if not _exists(spec.bridge):
         # The fixed address keeps the bridge from taking a port's, which comes and goes with its host.
         shell.run(*f"ip link add {spec.bridge} mtu {outer_mtu()} address {mac(lab, '')} type bridge".split())
@@ -158,13 +163,26 @@ def down(lab: str) -> None:
 
 
 def forget_namespaces() -> None:
-    """Undo what the first ``ip netns add`` of this machine did to ``/run/netns``, where none is left in it."""
-    if NETNS.is_dir() and not any(NETNS.iterdir()):
-        # iproute2 mounts the folder on itself, so that namespaces mounted in it reach every mount namespace.
-        while os.path.ismount(NETNS) and shell.attempt("umount", str(NETNS)).returncode == 0:
+    """Undo what our first ``ip netns add`` did to ``/run/netns``, where no namespace is left in it.
+
+    iproute2 makes the folder and mounts it on itself. Source: iproute2, ip/ipnetns.c, netns_add.
+    """
+    if _made_netns().exists() and NETNS.is_dir() and not any(NETNS.iterdir()):
+        while _is_mounted(NETNS) and shell.attempt("umount", str(NETNS)).returncode == 0:
             pass
-        if not os.path.ismount(NETNS):
+        if not _is_mounted(NETNS):
             NETNS.rmdir()
+
+
+def _made_netns() -> Path:
+    """The note that ``/run/netns`` was not there before the first lab."""
+    return machine.NOTES / "made-netns"
+
+
+def _is_mounted(path: Path) -> bool:
+    """``os.path.ismount`` does not see a folder that is mounted on itself."""
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    return any(line.split()[4] == str(path) for line in mounts)
 
 
 def _end_processes(netns: str) -> None:

@@ -20,6 +20,7 @@ def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     routes = [
         {"dst": "default", "dev": "eth0"},
         {"dst": "192.0.2.0/24", "dev": "eth0"},
+        {"dst": "10.0.0.0/8", "dev": "tun0"},
         {"dst": "10.77.0.0/24", "dev": "sb-dev"},
     ]
     monkeypatch.setattr(shell, "run", lambda *_: json.dumps(routes))

@@ -1,0 +1,69 @@
+"""The way out of a lab beside what else the machine does with its network."""
+
+import subprocess
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+
+from lab import network, shell
+from lab.spec import LabSpec
+
+DEV = LabSpec("dev", Path("/labs/dev"), IPv4Network("10.77.0.0/24"), "ssh-ed25519 AAAA")
+
+
+class Iptables:
+    """As much of iptables as the lab uses: the FORWARD chain, its policy and its rules."""
+
+    def __init__(self, policy: str) -> None:
+        self.policy = policy
+        self.rules: list[list[str]] = []
+
+    def __call__(self, *argv: str, **_: object) -> subprocess.CompletedProcess[str]:
+        assert argv[:2] == ("iptables", "-w")
+        what, chain, *rule = argv[2:]
+        assert chain == "FORWARD"
+        output, code = "", 0
+        if what == "-S":
+            quoted = [" ".join(f'"{word}"' if ":" in word else word for word in r) for r in self.rules]
+            output = "\n".join([f"-P FORWARD {self.policy}", *(f"-A FORWARD {line}" for line in quoted)])
+        elif what == "-C":
+            code = 0 if rule in self.rules else 1
+        elif what == "-I":
+            self.rules.insert(0, rule)
+        elif what == "-D":
+            self.rules.remove(rule)
+        return subprocess.CompletedProcess(argv, code, output, "")
+
+
+@pytest.fixture
+def iptables(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iptables:
+    fake = Iptables(request.param)
+    monkeypatch.setattr(shell, "attempt", fake)
+    monkeypatch.setattr(shell, "run", lambda *argv, **more: fake(*argv, **more).stdout)
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/sbin/{name}")
+    return fake
+
+
+@pytest.mark.parametrize("iptables", ["DROP"], indirect=True)
+def test_beside_docker_the_labs_frames_pass_until_it_is_down(iptables: Iptables) -> None:
+    iptables.rules = [["-j", "DOCKER-USER"]]
+    network._let_forward(DEV)
+    network._let_forward(DEV)
+    assert [rule[:2] for rule in iptables.rules] == [["-o", "sb-dev"], ["-i", "sb-dev"], ["-j", "DOCKER-USER"]]
+    network._let_forward_no_more("dev")
+    assert iptables.rules == [["-j", "DOCKER-USER"]]
+
+
+@pytest.mark.parametrize("iptables", ["DROP"], indirect=True)
+def test_another_labs_rules_are_left(iptables: Iptables) -> None:
+    network._let_forward(DEV)
+    before = list(iptables.rules)
+    network._let_forward_no_more("de")
+    assert iptables.rules == before
+
+
+@pytest.mark.parametrize("iptables", ["ACCEPT"], indirect=True)
+def test_a_machine_that_forwards_anyway_gets_no_rule(iptables: Iptables) -> None:
+    network._let_forward(DEV)
+    assert iptables.rules == []
