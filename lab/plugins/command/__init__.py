@@ -6,8 +6,9 @@ replacement rules of the official plugin, so that a program and its state can go
 never used where the official plugin can be had; `tests/engine/conformance/` holds both to one set of rules.
 
 Where it differs on purpose, because the official 1.2.1 goes against its own documentation or hangs:
-- `customTimeouts` and a cancelled update also end a running session, not the dial loop only; the remote command
-  gets SIGTERM;
+- `customTimeouts` and a cancelled update also end a running session, not the dial loop only. The command on the host
+  is sent SIGTERM, which sshd passes on to other users' commands but not to those of root: a command that must not
+  run on needs a `timeout` inside, with either plugin;
 - `perDialTimeout` bounds the whole dial, handshake and login included, not the TCP connect only;
 - a connection without an answer for a minute is given up (SSH keepalive), and every connection is closed after
   its command;

@@ -214,6 +214,8 @@ async def _dial_once(
         reason = f"ssh: rejected: {error.reason}"
     except asyncssh.Error as error:
         reason = f"ssh: handshake failed: {error.reason}"
+    except ConnectionResetError:
+        reason = "ssh: handshake failed: connection reset by peer"
     except ConnectionRefusedError:
         reason = f"dial tcp {target.address}: connect: connection refused"
     except socket.gaierror:

@@ -148,6 +148,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             type_, inputs = _type(request.urn), decode(request.properties)
             if request.preview:
                 return provider_pb2.CreateResponse(properties=encode(resources.preview(type_, inputs)))
+            resources.load(type_)
             outputs = await self._operations.run(
                 "create", request.timeout, resources.create(type_, inputs, self._engine.log(request.urn))
             )
@@ -167,6 +168,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             type_, old, inputs = _type(request.urn), decode(request.olds), decode(request.news)
             if request.preview:
                 return provider_pb2.UpdateResponse(properties=encode(resources.preview(type_, inputs, old)))
+            resources.load(type_)
             outputs = await self._operations.run(
                 "update", request.timeout, resources.update(type_, old, inputs, self._engine.log(request.urn))
             )
@@ -178,9 +180,11 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         """Runs the stored `delete` over the stored connection."""
 
         async def work() -> empty_pb2.Empty:
-            state = decode(request.properties)
+            type_, state = _type(request.urn), decode(request.properties)
+            if state.get("delete") is not None:
+                resources.load(type_)
             log = self._engine.log(request.urn)
-            await self._operations.run("delete", request.timeout, resources.delete(_type(request.urn), state, log))
+            await self._operations.run("delete", request.timeout, resources.delete(type_, state, log))
             return empty_pb2.Empty()
 
         return await _answer(context, work())

@@ -25,6 +25,15 @@ def new_id(type_: str, name: str) -> str:
     return ("" if type_ == COPY else name) + secrets.token_hex(4)
 
 
+def load(type_: str) -> None:
+    """Imports what the operations of the type need: it takes up to half a second, which no preview should wait for
+    and no timeout should count."""
+    if type_ == LOCAL:
+        from . import local  # noqa: F401
+    else:
+        from . import copying, remote  # noqa: F401
+
+
 def preview(type_: str, inputs: Properties, old: Properties | None = None) -> Properties:
     """The outputs of a create or an update that is only previewed: what is printed is not known."""
     if type_ == COPY:
@@ -98,7 +107,6 @@ class _FailedError(PluginError):
 
 
 async def _run_remote(plain: Properties, command: str, previous: Mapping[str, str], output: Output, log: Log) -> None:
-    # Loads asyncssh, which no preview needs.
     from . import connection, remote
 
     try:
