@@ -30,6 +30,7 @@ class Phase:
     def __init__(self, name: str) -> None:
         self.name = name
         self.outcome = ""
+        self.inner: Phase | None = None
 
     def note(self, outcome: str) -> None:
         """Put `outcome` in the line that ends the phase, as in `pulumi CLI: on PATH, 0.1 s`."""
@@ -52,6 +53,7 @@ class Progress:
         self._lock = threading.Lock()
         self._began = time.monotonic()
         self._timings: list[Timing] = []
+        self._threads = threading.local()
 
     def __call__(self, text: str) -> None:
         """The same as `line`, so that a Progress serves wherever a function of one line is asked for."""
@@ -71,11 +73,18 @@ class Progress:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[Phase]:
-        """Say that `name` began and how long it took; while it runs, say so every `heartbeat` seconds."""
+        """Say that `name` began and how long it took; while it runs, say so every `heartbeat` seconds.
+
+        A phase inside another (of the same thread) speaks for both.
+        """
         phase = Phase(name)
+        outer: Phase | None = getattr(self._threads, "phase", None)
+        self._threads.phase = phase
+        if outer is not None:
+            outer.inner = phase
         began = time.monotonic()
         ended = threading.Event()
-        watcher = threading.Thread(target=self._watch, args=(name, began, ended), daemon=True)
+        watcher = threading.Thread(target=self._watch, args=(phase, began, ended), daemon=True)
         watcher.start()
         failed = True
         try:
@@ -84,18 +93,22 @@ class Progress:
         finally:
             ended.set()
             watcher.join()
+            self._threads.phase = outer
+            if outer is not None:
+                outer.inner = None
             seconds = time.monotonic() - began
             with self._lock:
                 self._timings.append(Timing(name, began - self._began, seconds, failed))
             outcome = "failed" if failed else phase.outcome
             self.line(f"{name}: {outcome}{', ' if outcome else ''}{_duration(seconds)}")
 
-    def _watch(self, name: str, began: float, ended: threading.Event) -> None:
+    def _watch(self, phase: Phase, began: float, ended: threading.Event) -> None:
         if ended.wait(self._announce_after):
             return
-        self.line(f"{name} …")
+        self.line(f"{phase.name} …")
         while not ended.wait(self._heartbeat):
-            self.line(f"{name}: still at it after {_duration(time.monotonic() - began)}")
+            if phase.inner is None:
+                self.line(f"{phase.name}: still at it after {_duration(time.monotonic() - began)}")
 
 
 def _duration(seconds: float) -> str:

@@ -35,6 +35,24 @@ def test_a_phase_that_goes_on_is_announced_and_shows_that_it_lives():
     assert lines[-1] == "build of k3s: 0.0 s"
 
 
+def test_a_phase_inside_another_speaks_for_both():
+    heard = threading.Event()
+
+    class Listener(io.StringIO):
+        def write(self, text: str) -> int:
+            if "inner: still at it" in text:
+                heard.set()
+            return super().write(text)
+
+    out = Listener()
+    progress = Progress(out, announce_after=0.01, heartbeat=0.02)
+    with progress.phase("outer"), progress.phase("inner"):
+        assert heard.wait(10)
+
+    assert "outer: still at it" not in out.getvalue()
+    assert [timing.name for timing in progress.timings] == ["inner", "outer"]
+
+
 def test_a_phase_that_fails_says_so_and_lets_the_error_through():
     out = io.StringIO()
     progress = Progress(out, announce_after=60)
