@@ -120,7 +120,7 @@ def stream(
     began = time.monotonic()
     try:
         while process.poll() is None:
-            reader.join(1.0)
+            reader.join(0.2)
             now = time.monotonic()
             if now - began > limit:
                 print(f"not done after {limit:.0f} s: ended", flush=True)

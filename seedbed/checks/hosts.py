@@ -42,7 +42,7 @@ async def _check(target: Target, operator_key: str, stack: str, limit: float) ->
         async with asyncio.timeout(limit):
             return await _log_in(target, where, operator_key)
     except TimeoutError:
-        return [fail(f"{where}: no answer within {limit:.0f} s", "Is it on, and does a firewall let this machine in?")]
+        return [fail(f"{where}: no answer within {limit:g} s", "Is it on, and does a firewall let this machine in?")]
     except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed):
         return [
             fail(

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from seedbed import environment, stackfile
@@ -48,7 +49,7 @@ def examine(stack: StackFile, variables: Mapping[str, str]) -> list[Finding]:
     checks: list[Callable[[], list[Finding]]] = [
         lambda: [toolchain.check_cli(variables, stack.path.parent)],
         lambda: toolchain.check_plugins(variables, PROVIDERS),
-        lambda: _store(variables),
+        lambda: _store(stack, variables),
         lambda: [secrets.check_passphrase(stack, variables)],
         lambda: [identity_finding, settings_finding],
         lambda: _hosts(stack, settings, identity),
@@ -75,12 +76,15 @@ def summary(findings: Sequence[Finding]) -> str:
     return f"{counts[0]} ok, {counts[1]} to know about, {counts[2]} to put right"
 
 
-def _store(variables: Mapping[str, str]) -> list[Finding]:
+def _store(stack: StackFile, variables: Mapping[str, str]) -> list[Finding]:
     try:
-        store = open_store(variables)
+        findings = state.check_store(open_store(variables))
     except StoreError as error:
-        return [fail("state store: not known", str(error))]
-    return state.check_store(store)
+        findings = [fail("state store: not known", str(error))]
+    if stack.identity_file is None:
+        return findings
+    hint = "This stack's store is the lab's: `seedbed lab up` starts it."
+    return [replace(f, remedy=f"{f.remedy}\n{hint}") if f.status is Status.FAIL else f for f in findings]
 
 
 def _hosts(stack: StackFile, settings: Settings | None, identity: Identity | None) -> list[Finding]:

@@ -93,7 +93,8 @@ def status_lines(report: stack_lab.Report) -> list[str]:
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     internet = "answers" if report.internet.answers else "does not answer: `seedbed lab up` starts it"
     store = "runs" if report.s3 is not None else "does not run: `seedbed lab up` starts it"
-    return [*lines, f"small internet: {internet}", f"state store (S3): {store}"]
+    problems = [f"  images: {problem}" for problem in report.internet.problems]
+    return [*lines, f"small internet: {internet}", *problems, f"state store (S3): {store}"]
 
 
 def _ssh(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,73 @@
+import dataclasses
+import hashlib
+
+import pytest
+
+from lab import LabError
+from lab.artifacts import Artifacts
+from lab.stack_lab import StackLab, publish_release
+from stacks.settings import parse
+
+CONFIG = {
+    "cluster": {"init": "server-a-1"},
+    "network": {"machines": "10.77.0.0/24"},
+    "k3s": {"version": "v1.34.2+k3s1"},
+    "machines": {
+        "server-a": {"role": "server", "address": "10.77.0.11"},
+        "agent-a": {"role": "agent", "address": "10.77.0.21", "generation": 3},
+    },
+}
+
+
+@pytest.fixture
+def lab(tmp_path):
+    return StackLab("dev", tmp_path, parse(CONFIG, "Pulumi.dev.yaml", tmp_path))
+
+
+@pytest.fixture
+def artifacts(tmp_path):
+    k3s = tmp_path / "cache" / "k3s"
+    k3s.parent.mkdir()
+    k3s.write_bytes(b"a k3s")
+    return Artifacts(k3s, "v1.34.2+k3s1", hashlib.sha256(b"a k3s").hexdigest(), False, [])
+
+
+def test_a_name_that_links_cannot_have_is_refused(lab):
+    with pytest.raises(LabError, match="cannot live on the lab"):
+        dataclasses.replace(lab, name="development")
+
+
+def test_the_release_stands_where_its_download_page_has_it_with_its_checksum(lab, artifacts, monkeypatch):
+    monkeypatch.setattr("os.uname", lambda: type("Uname", (), {"machine": "x86_64"}))
+    release = publish_release(lab, artifacts) / "k3s-io/k3s/releases/download/v1.34.2+k3s1"
+    assert (release / "k3s").read_bytes() == b"a k3s"
+    assert (release / "sha256sum-amd64.txt").read_text() == f"{artifacts.k3s_sha256}  k3s\n"
+    assert (lab.directory / "k3s.sha256").read_text() == f"{artifacts.k3s_sha256}\n"
+
+
+def test_on_arm_the_release_has_arms_names(lab, artifacts, monkeypatch):
+    monkeypatch.setattr("os.uname", lambda: type("Uname", (), {"machine": "aarch64"}))
+    release = publish_release(lab, artifacts) / "k3s-io/k3s/releases/download/v1.34.2+k3s1"
+    assert sorted(path.name for path in release.iterdir()) == ["k3s-arm64", "sha256sum-arm64.txt"]
+
+
+def test_a_newer_build_takes_the_place_of_the_older(lab, artifacts, tmp_path):
+    publish_release(lab, artifacts)
+    newer = tmp_path / "newer"
+    newer.write_bytes(b"newer")
+    publish_release(lab, dataclasses.replace(artifacts, k3s=newer, k3s_sha256="0" * 64))
+    assert artifacts.k3s.read_bytes() == b"a k3s"
+    assert next(lab.directory.rglob("v1.34.2+k3s1/k3s*")).read_bytes() == b"newer"
+    assert (lab.directory / "k3s.sha256").read_text() == "0" * 64 + "\n"
+
+
+def test_each_machine_is_a_host_with_its_generations_key(lab):
+    class OneKey:
+        def host_key(self, name):
+            return type("HostKey", (), {"private": f"key of {name}"})
+
+    hosts = lab.hosts(OneKey())
+    assert [(host.name, host.address, host.host_key_private) for host in hosts] == [
+        ("agent-a-3", "10.77.0.21", "key of agent-a-3"),
+        ("server-a-1", "10.77.0.11", "key of server-a-1"),
+    ]
