@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Network
@@ -20,6 +21,7 @@ from tools.progress import Progress
 OUTER_PACKAGES = ("iproute2", "nftables", "openssh-client")
 FREE_BYTES = 3 << 30
 SPEC = "spec.json"
+PROBE = ".probe-"
 
 
 class Lab:
@@ -223,9 +225,9 @@ def _make_folder(directory: Path) -> None:
     free = shutil.disk_usage(directory).free
     if free < FREE_BYTES:
         raise LabError(f"{directory} has {free >> 20} MiB free and a lab needs {FREE_BYTES >> 20}; {ELSEWHERE}")
-    probe = directory / ".probe"
+    probe = Path(tempfile.mkdtemp(prefix=PROBE, dir=directory))
     for name in ("lower", "upper", "work", "merged"):
-        (probe / name).mkdir(parents=True, exist_ok=True)
+        (probe / name).mkdir()
     options = f"lowerdir={probe}/lower,upperdir={probe}/upper,workdir={probe}/work"
     mount = ("mount", "-t", "overlay", "overlay", "-o", options, f"{probe}/merged")
     tried = shell.attempt("unshare", "--mount", *mount)  # in a mount namespace of its own, which goes with it
@@ -273,6 +275,7 @@ def _remove_folder(directory: Path) -> None:
         shell.run("rm", "-rf", "--one-file-system", str(directory / "hosts"), timeout=300)
     for name in (SPEC, "known_hosts", "known_hosts.new", "operator_key", "operator_key.new"):
         (directory / name).unlink(missing_ok=True)
-    shutil.rmtree(directory / ".probe", ignore_errors=True)
+    for probe in directory.glob(f"{PROBE}*"):
+        shutil.rmtree(probe, ignore_errors=True)
     if not any(directory.iterdir()):
         directory.rmdir()

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -36,6 +37,15 @@ def test_down_leaves_nothing_and_can_be_repeated(spec: LabSpec) -> None:
     assert not spec.directory.exists()
     lab.down(Progress())
     assert left_by(spec.name, before, footprint()) == set()
+
+
+def test_two_that_bring_up_the_same_lab_at_once_start_each_host_once(spec: LabSpec) -> None:
+    wanted = host_specs(spec.subnet, ["one-1"])
+    with ThreadPoolExecutor() as pool:
+        runs = [pool.submit(Lab.ensure, spec, wanted, Progress()) for _ in range(3)]
+        labs = [run.result(timeout=100) for run in runs]
+    assert len(cgroups.processes([cgroups.supervisor_group(spec.name, "one-1")])) == 1
+    assert [host.name for host in labs[0].status()] == ["one-1"]
 
 
 def test_down_removes_a_crashed_lab_without_its_folder(spec: LabSpec) -> None:
