@@ -89,7 +89,8 @@ def test_configuration_reaches_the_program_and_secrets_stay_secret(engine: Engin
         "hidden": "hunter2",
         "run": ["trial", "dev", "organization"],
     }
-    assert "hunter2" not in outcome.stdout + outcome.stderr
+    for hidden in ("hunter2", engine.passphrase):
+        assert hidden not in outcome.stdout + outcome.stderr
     assert "hunter2" not in str(engine.stack_export())
 
 

@@ -1,8 +1,10 @@
 """The drop-in language host, without an engine."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
@@ -71,6 +73,47 @@ def test_serving_starts_before_the_sdk_is_imported():
     ).stdout
 
     assert said.strip() == "False"
+
+
+@pytest.fixture
+def running():
+    """A host that serves, as the engine starts one: it holds both ends of its standard input and output."""
+    with subprocess.Popen(
+        [sys.executable, "-u", "-P", host.__file__, "127.0.0.1:1"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        assert int(process.stdout.readline()) > 0
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_host_ends_when_it_is_interrupted(running, number: int):
+    running.send_signal(number)
+
+    assert running.wait(timeout=30) == 0
+
+
+def test_a_host_ends_when_the_engine_is_gone(running):
+    running.stdin.close()
+
+    assert running.wait(timeout=30) == 0
+
+
+def test_a_host_runs_no_second_program():
+    serving = host.Host("")
+    context = Mock()
+    context.abort.side_effect = InterruptedError
+    assert serving.ran.acquire(blocking=False)  # as a first run does
+
+    with pytest.raises(InterruptedError):
+        serving.run(b"", context)
+
+    assert "ran a program already" in context.abort.call_args.args[1]
 
 
 def test_a_frame_of_the_program_is_recognised_by_its_real_file(tmp_path: Path):
