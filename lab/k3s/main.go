@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"k8s.io/klog/v2"
+
 	"seedbed/lab/k3s/internal/config"
 	"seedbed/lab/k3s/internal/settings"
 	"seedbed/lab/k3s/internal/supervise"
@@ -82,6 +84,7 @@ func replace(program string, args []string) error {
 
 // runNode is a server or an agent until a signal ends it.
 func runNode(command config.Command, args []string) error {
+	quietLibraries()
 	ready := supervise.NewNotifier()
 	conf, err := config.Load(command, args, os.Getenv)
 	if err != nil {
@@ -116,6 +119,13 @@ func runNode(command config.Command, args []string) error {
 	}
 	n.children.Stop(10 * time.Second)
 	return err
+}
+
+// quietLibraries drops what etcd's client and client-go say of each attempt to connect; the components, which
+// are commands of their own, set their logging up themselves.
+func quietLibraries() {
+	klog.LogToStderr(false)
+	klog.SetOutput(io.Discard)
 }
 
 // stamp writes lines as k3s does: time="…" level=… msg="…".

@@ -81,11 +81,13 @@ func (n *node) forgetPeers(ctx context.Context) error {
 		return err == nil
 	})
 	etcd.Process.Signal(syscall.SIGTERM)
-	return errors.Join(err, etcd.Wait())
+	etcd.Wait() // it ends by the signal, after it has closed its files
+	return err
 }
 
 // etcdSnapshot is `k3s etcd-snapshot save|ls|delete`.
 func etcdSnapshot(args []string) error {
+	quietLibraries()
 	action := "save"
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		action, args = args[0], args[1:]
