@@ -297,8 +297,10 @@ func (n *node) startAPIServer() {
 func (n *node) startControllers() {
 	// As in k3s, a server that cannot have others beside it does not spend time on electing itself.
 	elect := "--leader-elect=" + strconv.FormatBool(n.clustered())
+	// On the loopback address, as k3s binds them: nothing outside talks to these two.
+	const bind = "--bind-address=127.0.0.1"
 	n.component("kube-controller-manager",
-		elect,
+		elect, bind,
 		"--kubeconfig="+n.credential("controller"),
 		"--allocate-node-cidrs",
 		"--cluster-cidr="+n.cluster.ClusterCIDR,
@@ -313,7 +315,7 @@ func (n *node) startControllers() {
 		"--kube-api-burst=400",
 	)
 	if !n.conf.Bool("disable-scheduler") {
-		n.component("kube-scheduler", elect, "--kubeconfig="+n.credential("scheduler"))
+		n.component("kube-scheduler", elect, bind, "--kubeconfig="+n.credential("scheduler"))
 	}
 }
 
