@@ -1,0 +1,142 @@
+"""Paving a ready server and agent by `pulumi up`, against a shell script that installs the same by hand over SSH."""
+
+import os
+import re
+import secrets
+from pathlib import Path
+from urllib.parse import quote
+
+from bench import report
+from bench.measure import Usage, interleaved, median, ratio
+from bench.measure import run as measured
+from bench.world import World
+from lab import stack_lab
+from lab.lab import Lab
+from seedbed.steps import ended
+from stacks.config import from_file
+from stacks.settings import Settings
+
+TARGET = 1.2
+ROUNDS = 3
+TIMEOUT_SECONDS = 1200
+SCRIPT = Path(__file__).parent / "by_hand.sh"
+
+_DONE = re.compile(r"^done: (\S+) after (\d+) s$", re.MULTILINE)
+_SSH_CONFIG = """Host {name}
+  HostName {address}
+  User root
+  IdentityFile {key}
+  IdentitiesOnly yes
+  UserKnownHostsFile {known_hosts}
+  StrictHostKeyChecking yes
+  LogLevel ERROR
+"""
+
+
+def run(world: World) -> Path:
+    """Measure, and write results/pave.md."""
+    before = report.load()
+    found = interleaved(ROUNDS, seedbed=lambda: _by_pulumi(world), by_hand=lambda: _by_hand(world))
+    return report.write("pave", "Paving a server and an agent", before, _body(world, found))
+
+
+def _by_pulumi(world: World) -> Usage:
+    world.pulumi("destroy", "--yes", "--skip-preview")
+    fresh_hosts(world)
+    with world.progress.phase("pulumi up on fresh hosts"):
+        usage = world.pulumi("up", "--yes", "--skip-preview", "--suppress-outputs", timeout=TIMEOUT_SECONDS)
+    _check_ready(world)
+    return usage
+
+
+def _by_hand(world: World) -> Usage:
+    lab = fresh_hosts(world)
+    stack, settings = world.stack, _settings(world)
+    servers = [name for name in lab.host_names() if name == settings.cluster.init]
+    agents = [name for name in lab.host_names() if name not in servers]
+    folder = stack.root / ".bench"
+    folder.mkdir(exist_ok=True)
+    config = folder / "ssh_config"
+    addresses = {host.name: host.address for host in lab.status()}
+    config.write_text(
+        "".join(
+            _SSH_CONFIG.format(
+                name=name, address=address, key=lab.spec.operator_key_file, known_hosts=lab.spec.known_hosts_file
+            )
+            for name, address in addresses.items()
+        )
+    )
+    environment = os.environ | {
+        "SERVER_ADDRESS": addresses[servers[0]],
+        "AGENT_ADDRESS": addresses[agents[0]],
+        "K3S_URL": f"{settings.k3s.release_url}/{quote(settings.k3s.version)}/k3s",
+        "K3S_SHA256": settings.k3s_digests["amd64"],
+        "TOKEN": secrets.token_hex(24),
+        "AGENT_TOKEN": secrets.token_hex(24),
+    }
+    with world.progress.phase("the same by hand on fresh hosts"):
+        usage = measured([str(SCRIPT), str(config), servers[0], agents[0]], folder, environment, TIMEOUT_SECONDS)
+    _check_ready(world)
+    return usage
+
+
+def fresh_hosts(world: World) -> Lab:
+    """The stack's hosts anew, with their names, addresses and keys, booted to the end."""
+    stack = world.stack
+    lab = stack.lab
+    with world.progress.phase("fresh hosts"):
+        for name in lab.host_names():
+            lab.remove_host(name)
+        hosts = stack_lab.StackLab(stack.name, stack.lab_folder, _settings(world)).hosts(stack.identity)
+        lab = Lab.ensure(lab.spec, hosts, world.progress)
+        for host in hosts:
+            lab.wait_ready(host.name)
+    return lab
+
+
+def _settings(world: World) -> Settings:
+    return from_file(world.stack.name, world.stack.root)
+
+
+def _check_ready(world: World) -> None:
+    nodes = world.stack.kubectl("get", "nodes", "--no-headers")
+    if len(nodes.splitlines()) != 2 or "NotReady" in nodes:
+        raise AssertionError(f"both nodes should be Ready:\n{nodes}")
+
+
+def _body(world: World, found: dict[str, list[Usage]]) -> str:
+    ours = [usage.seconds for usage in found["seedbed"]]
+    by_hand = [usage.seconds for usage in found["by_hand"]]
+    all_of, least, greatest = ratio(ours, by_hand)
+    rounds = [
+        (str(number), f"{a:.1f} s", f"{b:.1f} s", f"{a / b:.2f}")
+        for number, (a, b) in enumerate(zip(ours, by_hand, strict=True), 1)
+    ]
+    rounds.append(("**median**", f"{median(ours):.1f} s", f"{median(by_hand):.1f} s", f"**{all_of:.2f}**"))
+    return (
+        f"Aim: at most {TARGET} times the script.\n\n"
+        + report.table(("round", "`pulumi up`", "by hand", "ratio"), rounds)
+        + f"\nSingle rounds between {least:.2f} and {greatest:.2f}. Each run has fresh hosts of one lab, with the same names "
+        "and addresses, booted until cloud-init is done; the order of the two turns round from round to round. "
+        "`pulumi up --skip-preview` (as `make up` calls it) begins with an empty state; bench/by_hand.sh installs the same "
+        "packages, settings, Docker and k3s over SSH, both hosts at the same time until Docker runs, then the server's k3s, "
+        "then the agent's. Both end when both nodes are Ready.\n\n"
+        "Medians of the parts, in whole seconds. By hand the seconds count from the start of the script, by `pulumi up` "
+        "from the start of each step:\n\n"
+        + report.table(("part", "`pulumi up`, took", "by hand, done after"), _parts(found))
+        + f"\n{world.about()}\n"
+    )
+
+
+def _parts(found: dict[str, list[Usage]]) -> list[tuple[str, str, str]]:
+    ours: dict[str, list[float]] = {}
+    for usage in found["seedbed"]:
+        for line in usage.output.splitlines():
+            if (step := ended(line)) is not None:
+                ours.setdefault(step.name, []).append(step.seconds)
+    by_hand: dict[str, list[float]] = {}
+    for usage in found["by_hand"]:
+        for name, seconds in _DONE.findall(usage.output):
+            by_hand.setdefault(name, []).append(float(seconds))
+    rows = [(name, f"{median(values):.0f} s", "") for name, values in sorted(ours.items())]
+    return rows + [(name, "", f"{median(values):.0f} s") for name, values in sorted(by_hand.items())]

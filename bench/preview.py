@@ -1,0 +1,80 @@
+"""A preview that finds nothing to do, against the same of a trivial program with as many resources of the same kinds."""
+
+import json
+from pathlib import Path
+
+from bench import report
+from bench.measure import Usage, interleaved, median, ratio
+from bench.world import World
+
+TARGET = 1.3
+ROUNDS = 9
+PREVIEW = ("preview", "--expect-no-changes")
+
+
+def run(world: World) -> Path:
+    """Measure, and write results/preview.md."""
+    before = report.load()
+    folder = _trivial(world)
+    ours, trivial = _resources(world), _resources(world, folder)
+    if ours != trivial:
+        raise AssertionError(f"the stack has {ours}, the trivial program {trivial}")
+    world.pulumi(*PREVIEW)
+    world.pulumi(*PREVIEW, folder=folder)
+    with world.progress.phase("no-op previews"):
+        found = interleaved(
+            ROUNDS, seedbed=lambda: world.pulumi(*PREVIEW), trivial=lambda: world.pulumi(*PREVIEW, folder=folder)
+        )
+    return report.write("preview", "A preview that finds nothing to do", before, _body(world, found, ours))
+
+
+def _body(world: World, found: dict[str, list[Usage]], resources: dict[str, int]) -> str:
+    wall = {name: [usage.seconds for usage in usages] for name, usages in found.items()}
+    cpu = {name: [usage.cpu_seconds for usage in usages] for name, usages in found.items()}
+    rows = []
+    for label, values in (("wall clock", wall), ("CPU", cpu)):
+        all_of, least, greatest = ratio(values["seedbed"], values["trivial"])
+        rows.append(
+            (
+                label,
+                f"{median(values['seedbed']):.2f} s",
+                f"{median(values['trivial']):.2f} s",
+                f"**{all_of:.2f}**",
+                f"{least:.2f} - {greatest:.2f}",
+            )
+        )
+    count = ", ".join(f"{number} {kind}" for kind, number in sorted(resources.items()))
+    return (
+        f"Aim: at most {TARGET} times the trivial program's wall clock.\n\n"
+        + report.table(("median of each", "dev stack", "trivial program", "ratio", "single rounds"), rows)
+        + f"\n{ROUNDS} rounds of `pulumi {' '.join(PREVIEW)}`, the two in turns after one of each that is not counted, on "
+        f"the same engine, plugins and backend. Both states hold {count}, made by a real `pulumi up`. CPU is user and "
+        f"system time of the CLI and all that it waited for. The trivial program is bench/trivial.py.\n\n{world.about()}\n"
+    )
+
+
+def _trivial(world: World) -> Path:
+    """The trivial program's project, with its state made by the same lab's hosts."""
+    stack = world.stack
+    hosts = [
+        {"name": host.name, "address": host.address, "hostKey": stack.identity.host_key(host.name).public}
+        for host in stack.lab.status()
+    ]
+    program = (Path(__file__).parent / "trivial.py").read_text()
+    folder = world.project("trivial", program, {"trivial:hosts": hosts})
+    world.pulumi("config", "set", "--secret", "privateKey", folder=folder, stdin=stack.identity.operator_key)
+    world.pulumi("up", "--yes", "--skip-preview", folder=folder)
+    return folder
+
+
+def _resources(world: World, folder: Path | None = None) -> dict[str, int]:
+    """How many resources of each kind a state holds."""
+    exported = json.loads(world.pulumi("stack", "export", folder=folder).output)
+    kinds: dict[str, int] = {}
+    for resource in exported["deployment"]["resources"]:
+        kind = "provider" if resource["type"].startswith("pulumi:providers:") else resource["type"].split(":")[0]
+        kind = {"seedbed": "components", "trivial": "components", "command": "remote commands", "pulumi": "stack"}.get(
+            kind, kind
+        )
+        kinds[kind] = kinds.get(kind, 0) + 1
+    return kinds

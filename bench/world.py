@@ -1,0 +1,99 @@
+"""The stack that is measured: the dev stack on a lab of its own, in a copy of the tree, made once for all benchmarks."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench.measure import Usage, run
+from tests.lab.conftest import new_spec
+from tests.lab.stacks import Stack
+from tools.progress import Progress
+
+UP_SECONDS = 900
+
+
+@dataclass
+class World:
+    """A stack that is up. Its environment is asked for once: asking takes as long as a preview."""
+
+    stack: Stack
+    progress: Progress
+    up_output: str = ""
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """Of a shell in which plain `pulumi` works on the stack."""
+        return self.stack.environment()
+
+    def pulumi(self, *arguments: str, folder: Path | None = None, timeout: float = UP_SECONDS, **extra: Any) -> Usage:
+        """`pulumi …`, measured; in `folder` it works on the project that is there."""
+        argv = ["pulumi", *arguments, "--non-interactive"]
+        environment = self.environment if folder is None else self.environment | {"PULUMI_STACK": folder.name}
+        return run(argv, folder or self.stack.root, environment, timeout, **extra)
+
+    def about(self) -> str:
+        """Which engine and which k3s were measured."""
+        version = run(["pulumi", "version"], self.stack.root, self.environment, 30).output.strip()
+        plugins = Path(self.environment["PULUMI_HOME"], "plugins")
+        drop_ins = any(
+            "seedbed" in file.read_text(errors="replace")[:200] for file in plugins.glob("resource-command-*/pulumi-*")
+        )
+        k3s = self.stack.lab.ssh(self.stack.lab.host_names()[-1], "k3s --version").stdout.splitlines()[0]
+        kind = "the drop-in language host and `command` plugin" if drop_ins else "the official plugins"
+        return f"Pulumi CLI {version} with {kind}; `{k3s}`; state in versitygw on loopback."
+
+    def project(self, name: str, program: str, config: dict[str, Any]) -> Path:
+        """A project beside the measured one, on the same backend, with a stack of its own; its folder."""
+        folder = self.stack.root / ".bench" / name
+        folder.mkdir(parents=True)
+        (folder / ".venv").symlink_to(self.stack.root / ".venv")
+        (folder / "__main__.py").write_text(program)
+        settings = yaml.safe_load((self.stack.root / "Pulumi.yaml").read_text())
+        (folder / "Pulumi.yaml").write_text(yaml.safe_dump({"name": name, "runtime": settings["runtime"]}))
+        (folder / f"Pulumi.{name}.yaml").write_text(yaml.safe_dump({"config": config}))
+        self.pulumi("stack", "init", name, folder=folder)
+        return folder
+
+
+@contextmanager
+def world(progress: Progress) -> Iterator[World]:
+    """The stack, up; taken away at the end, whatever happened."""
+    stack = Stack.make(new_spec().subnet)
+    try:
+        with progress.phase("the stack that is measured"):
+            done = stack.seedbed("up", stack.name, timeout=UP_SECONDS)
+        yield World(stack, progress, done.stdout)
+    finally:
+        with progress.phase("lab down"):
+            stack.remove()
+
+
+def timings(output: str) -> list[tuple[float, str]]:
+    """The table `Where the time went` that `seedbed up` ends with, as (seconds, phase); indented where it is a step."""
+    lines = iter(output.splitlines())
+    for line in lines:
+        if line.startswith("Where the time went"):
+            break
+    found = []
+    for line in lines:
+        words = line.split(maxsplit=2)
+        if len(words) < 3 or words[1] != "s":
+            break
+        indent = "  " if line.partition(" s ")[2].startswith("   ") else ""
+        found.append((float(words[0]), indent + words[2]))
+    return found
+
+
+def end_quietly(process: "subprocess.Popen[str]") -> None:
+    """End a process that this one started."""
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
