@@ -4,12 +4,11 @@ Source: https://cloudinit.readthedocs.io/en/22.4/topics/datasources/nocloud.html
 """
 
 import json
-import os
 from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_private_key
 
-from lab import LabError
+from lab import LabError, files
 from lab.spec import HostSpec, LabSpec
 
 SEED = "var/lib/cloud/seed/nocloud"
@@ -34,8 +33,6 @@ def user_data(lab: LabSpec, host: HostSpec) -> str:
         "bootcmd": [["cloud-init-per", "once", "modules", "depmod"]],  # see kernel.write_modules
         "users": [{"name": "root", "ssh_authorized_keys": [lab.operator_public_key]}],
     }
-    if lab.ca_certificates:
-        config["ca_certs"] = {"trusted": list(lab.ca_certificates)}
     return "#cloud-config\n" + json.dumps(config, indent=1) + "\n"  # JSON is YAML
 
 
@@ -54,14 +51,7 @@ def write(upper: Path, lab: LabSpec, host: HostSpec, instance: str) -> None:
     Args:
         instance: cloud-init takes a host with another instance id for a new machine.
     """
-    _file(upper / SEED / "meta-data", json.dumps({"instance-id": instance, "local-hostname": host.name}) + "\n")
-    _file(upper / SEED / "user-data", user_data(lab, host), mode=0o600)
-    _file(upper / "etc/systemd/network/10-eth0.network", network_file(lab, host))
-    _file(upper / "etc/resolv.conf", f"nameserver {lab.internet}\n")
-
-
-def _file(path: Path, text: str, mode: int = 0o644) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as file:
-        os.fchmod(file.fileno(), mode)
-        file.write(text)
+    files.put(upper / SEED / "meta-data", json.dumps({"instance-id": instance, "local-hostname": host.name}) + "\n")
+    files.put(upper / SEED / "user-data", user_data(lab, host), mode=0o600)
+    files.put(upper / "etc/systemd/network/10-eth0.network", network_file(lab, host))
+    files.put(upper / "etc/resolv.conf", f"nameserver {lab.internet}\n")

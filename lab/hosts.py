@@ -8,7 +8,7 @@ import time
 import uuid
 from pathlib import Path
 
-from lab import LabError, cgroups, cloudinit, kernel, network
+from lab import LabError, cgroups, cloudinit, files, kernel, network, trust
 from lab.record import FILE, Record
 from lab.spec import HostSpec, LabSpec
 
@@ -49,9 +49,9 @@ def create(spec: LabSpec, host: HostSpec, base: Path) -> None:
         return
     shutil.rmtree(home, ignore_errors=True)  # half made by one that was killed
     for name in ("upper", "work", "rootfs", *(f"data/{name}" for name in DATA)):
-        (home / name).mkdir(parents=True)
-        (home / name).chmod(0o755)
+        files.folder(home / name)
     kernel.write_modules(home / "upper")
+    trust.write(home / "upper", base, spec.ca_certificates)
     cloudinit.write(home / "upper", spec, host, instance=f"{spec.name}-{host.name}-{uuid.uuid4().hex[:8]}")
     record.write(home)  # last: from here on the host is whole
 

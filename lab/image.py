@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from lab import LabError, apt
+from lab import LabError, apt, files
 from tools import cache
 from tools.debian import ensure_packages
 from tools.process import run
@@ -71,22 +71,17 @@ def _make(root: Path, mirrors: apt.Mirrors, extra_cas: list[Path], progress: Pro
         raise LabError(f"{root.parent.parent} has {free >> 20} MiB free; the base image needs 2 GiB: set SEEDBED_CACHE")
     with progress.phase(f"base image: Debian {apt.SUITE} by debootstrap"):
         # In mount and process namespaces of their own, what these two mount and start goes with them.
-        apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        apart = ["sh", "-c", 'umask 022 && exec "$@"', "sh"]
+        apart += ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
         debootstrap = ["debootstrap", "--variant=minbase", "--include=ca-certificates", apt.SUITE]
         run([*apart, *debootstrap, str(root), mirrors.archive], "debootstrap", timeout=BUILD_SECONDS)
     with progress.phase(f"base image: {len(PACKAGES)} packages"):
-        _write(root / "etc/apt/sources.list.d/debian.sources", mirrors.sources())
-        _write(root / "etc/apt/apt.conf.d/90seedbed", apt.settings())
-        _write(root / "etc/cloud/cloud.cfg.d/99-seedbed.cfg", CLOUD_CONFIG)
-        _write(root / "usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", mode=0o755)  # start no service in the chroot
+        files.put(root / "etc/apt/sources.list.d/debian.sources", mirrors.sources())
+        files.put(root / "etc/apt/apt.conf.d/90seedbed", apt.settings())
+        files.put(root / "etc/cloud/cloud.cfg.d/99-seedbed.cfg", CLOUD_CONFIG)
+        files.put(root / "usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", mode=0o755)  # start no service in the chroot
         shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
         for path in extra_cas:
             shutil.copy(path, root / "usr/local/share/ca-certificates" / path.name)
         chroot = [f"--mount-proc={root}/proc", "chroot", str(root), "env", f"PACKAGES={' '.join(PACKAGES)}"]
         run([*apart[:-1], *chroot, "/bin/sh", "-c", SETUP], "packages of the base image", timeout=BUILD_SECONDS)
-
-
-def _write(path: Path, text: str, mode: int = 0o644) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    path.chmod(mode)

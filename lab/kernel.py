@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from components.pave.steps import KERNEL_EXACT, KERNEL_FLOORS
-from lab import machine, shell
+from lab import files, machine, shell
 
 PROC = Path("/proc/sys")
 
@@ -67,9 +67,8 @@ def write_modules(upper: Path) -> None:
     https://docs.kernel.org/kbuild/kbuild.html
     """
     folder = upper / "usr/lib/modules" / platform.release()
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "modules.builtin").write_text("".join(f"kernel/{name}.ko\n" for name in present()))
-    (folder / "modules.order").write_text("")
+    files.put(folder / "modules.builtin", "".join(f"kernel/{name}.ko\n" for name in present()))
+    files.put(folder / "modules.order", "")
 
 
 def raise_all() -> None:

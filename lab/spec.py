@@ -71,6 +71,7 @@ class LabSpec:
         operator_private_key: its private half (PEM text); kept 0600 in the folder for ``Lab.ssh``.
             Empty: the folder already has it, or ``Lab.ssh`` is not used.
         ca_certificates: PEM texts of the authorities that the hosts trust beside Debian's and the machine's own.
+            A host has those of the day it was made.
     """
 
     name: str

@@ -1,5 +1,6 @@
 """Real hosts: what they are when they are new, what can happen to them, and how they come back."""
 
+import datetime
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -7,6 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from lab import LabError, network
 from lab.lab import Lab
@@ -17,6 +22,24 @@ from tools.progress import Progress
 A, B = "alpha-1", "beta-1"
 
 
+def new_authority() -> str:
+    """A certificate authority of its own, in PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Seedbed Test CA")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+AUTHORITY = new_authority()
+
+
 @pytest.fixture(scope="module")
 def keys() -> dict[str, str]:
     return {A: new_key()[0], B: new_key()[0]}
@@ -24,7 +47,7 @@ def keys() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def pair(lab_factory: LabFactory, keys: dict[str, str]) -> Lab:
-    return lab_factory(hosts=[A, B], host_key=keys.__getitem__)
+    return lab_factory(hosts=[A, B], host_key=keys.__getitem__, ca_certificates=[AUTHORITY])
 
 
 @pytest.fixture
@@ -139,6 +162,14 @@ link set {link} up"""
     finally:
         subprocess.run(["ip", "link", "delete", link], check=False, timeout=10)
         subprocess.run(["ip", "netns", "delete", name], check=False, timeout=10)
+
+
+def test_a_host_trusts_the_labs_authority_by_file_and_by_folder(lab: Lab) -> None:
+    leaf = "/root/ca.pem"
+    for option in ("-CAfile /etc/ssl/certs/ca-certificates.crt -no-CApath", "-CApath /etc/ssl/certs -no-CAfile"):
+        lab.ssh(A, f"cat > {leaf} && openssl verify {option} {leaf}", stdin=AUTHORITY)
+        # Run as a person would who adds one more: what the lab put there stays.
+        lab.ssh(A, "update-ca-certificates")
 
 
 def test_the_small_internets_namespace_is_where_hosts_look_for_it(lab: Lab) -> None:

@@ -1,6 +1,7 @@
 """What a new host is told, how its wires are named, and which frames a partition drops."""
 
 import json
+import os
 from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -22,16 +23,15 @@ HOST = HostSpec("server-a-1", "10.77.0.11", PRIVATE)
 
 @pytest.fixture
 def lab(tmp_path: Path) -> LabSpec:
-    return LabSpec("dev", tmp_path, IPv4Network("10.77.0.0/24"), "ssh-ed25519 OPERATOR", ca_certificates=("PEM",))
+    return LabSpec("dev", tmp_path, IPv4Network("10.77.0.0/24"), "ssh-ed25519 OPERATOR")
 
 
-def test_cloud_init_is_given_the_host_key_the_operator_and_the_authorities(lab: LabSpec) -> None:
+def test_cloud_init_is_given_the_host_key_and_the_operator(lab: LabSpec) -> None:
     header, _, text = cloudinit.user_data(lab, HOST).partition("\n")
     config = json.loads(text)
     assert header == "#cloud-config"
     assert config["ssh_keys"] == {"ed25519_private": PRIVATE, "ed25519_public": PUBLIC}
     assert config["users"] == [{"name": "root", "ssh_authorized_keys": ["ssh-ed25519 OPERATOR"]}]
-    assert config["ca_certs"] == {"trusted": ["PEM"]}
 
 
 def test_a_hosts_seed_is_readable_by_root_alone_and_its_name_server_is_the_labs(lab: LabSpec, tmp_path: Path) -> None:
@@ -70,6 +70,18 @@ def test_a_host_keeps_the_image_that_its_disk_lies_on_and_takes_new_limits(lab: 
     hosts.create(lab, replace(HOST, cpus=2.0), Path("/cache/new"))
     record = Record.read(hosts.folder(lab, HOST.name))
     assert (record.base, record.cpus) == ("/cache/old", 2.0)
+
+
+def test_a_hosts_folders_are_open_to_its_users_whatever_the_umask(lab: LabSpec) -> None:
+    before = os.umask(0o077)
+    try:
+        hosts.create(lab, HOST, Path("/cache/base"))
+    finally:
+        os.umask(before)
+    upper = hosts.folder(lab, HOST.name) / "upper"
+    closed = [path for path in (upper, *upper.rglob("*")) if path.is_dir() and path.stat().st_mode & 0o777 != 0o755]
+    assert closed == []
+    assert (upper / "etc/resolv.conf").stat().st_mode & 0o777 == 0o644
 
 
 def test_host_keys_are_pinned_under_name_and_address(lab: LabSpec) -> None:
