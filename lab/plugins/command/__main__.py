@@ -26,7 +26,7 @@ def _skip_package_code(*names: str) -> None:
         sys.modules[name] = package
 
 
-async def _serve(engine_address: str) -> None:
+async def _serve(engine_address: str, engine_process: int) -> None:
     import grpc.aio  # type: ignore[import-untyped]
     from pulumi.runtime.proto import provider_pb2_grpc
 
@@ -39,8 +39,7 @@ async def _serve(engine_address: str) -> None:
     print(port, flush=True)
     # An engine that was killed tells nobody: without this, its plugins stay for ever. Their remote commands run on,
     # as they do under the official plugin.
-    parent = os.getppid()
-    while os.getppid() == parent:
+    while os.getppid() == engine_process:
         await asyncio.sleep(_PARENT_POLL_SECONDS)
     os._exit(0)
 
@@ -49,8 +48,10 @@ def main() -> None:
     """The plugin's entry point; the engine's address is its last argument."""
     if len(sys.argv) < 2:
         raise SystemExit("usage: python -m lab.plugins.command ENGINE_ADDRESS (the Pulumi engine starts this)")
+    # Asked for before anything that takes time, in which the engine might end.
+    engine_process = os.getppid()
     _skip_package_code("pulumi", "pulumi.runtime", "pulumi.runtime.proto")
-    asyncio.run(_serve(sys.argv[-1]))
+    asyncio.run(_serve(sys.argv[-1], engine_process))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ process, and one CLI process runs one operation: no project's interpreter, no pl
 import gc
 import getpass
 import json
+import logging
 import os
 import shutil
 import socket
@@ -163,6 +164,8 @@ class Stack:
 
 @contextmanager
 def _serving(program: Program) -> Iterator[int]:
+    # It reports that the program of a failed `up` was cut off, and the report would keep the program alive.
+    logging.getLogger("grpc._server").setLevel(logging.CRITICAL)
     threads = ThreadPoolExecutor(max_workers=4)
     server = grpc.server(threads)
     language_pb2_grpc.add_LanguageRuntimeServicer_to_server(LanguageServer(program), server)
