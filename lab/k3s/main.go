@@ -25,6 +25,9 @@ import (
 // version is set by the linker; nodes report the same as their kubelet's version.
 var version = "v1.34.2+k3s1"
 
+// stopGrace is short: an API server would wait a minute for its watchers to leave, and holds nothing itself.
+const stopGrace = 2 * time.Second
+
 const (
 	nature     = "seedbed lab stand-in"
 	kubeconfig = "/etc/rancher/k3s/k3s.yaml"
@@ -117,7 +120,7 @@ func runNode(command config.Command, args []string) error {
 	case err = <-failed:
 	case err = <-n.broken:
 	}
-	n.children.Stop(10 * time.Second)
+	n.children.Stop(stopGrace, "etcd")
 	return err
 }
 

@@ -98,21 +98,37 @@ func (c *Children) forget(name string) (stopping bool) {
 	return c.stopping
 }
 
-// Stop ends all children, by force after the grace period.
-func (c *Children) Stop(grace time.Duration) {
-	c.signal(syscall.SIGTERM)
-	force := time.AfterFunc(grace, func() { c.signal(syscall.SIGKILL) })
-	defer force.Stop()
+// Stop ends all children, those that do not go within `grace` by force, and the one named `last` after the
+// others: what the others still write goes there. It returns when all are gone.
+func (c *Children) Stop(grace time.Duration, last string) {
+	c.end(grace, func(name string) bool { return name != last })
+	c.end(grace, func(name string) bool { return name == last })
 	c.done.Wait()
 }
 
-func (c *Children) signal(s syscall.Signal) {
+func (c *Children) end(grace time.Duration, which func(name string) bool) {
+	c.signal(syscall.SIGTERM, which)
+	for deadline := time.Now().Add(grace); c.signal(0, which) > 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			c.signal(syscall.SIGKILL, which)
+			return
+		}
+	}
+}
+
+// signal gives the number of children that it was sent to; signal 0 only counts.
+func (c *Children) signal(s syscall.Signal, which func(name string) bool) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stopping = true
-	for _, process := range c.running {
-		process.Signal(s)
+	count := 0
+	for name, process := range c.running {
+		if which(name) {
+			count++
+			process.Signal(s)
+		}
 	}
+	return count
 }
 
 // Notifier tells systemd that a Type=notify unit is ready.

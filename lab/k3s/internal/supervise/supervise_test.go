@@ -29,7 +29,7 @@ func TestAChildThatExitsIsStartedAgainAndStopEndsIt(t *testing.T) {
 		data, _ := os.ReadFile(file)
 		return strings.Count(string(data), "x") == 2
 	})
-	c.Stop(time.Minute) // returns only when the child is gone
+	c.Stop(time.Minute, "") // returns only when the child is gone
 	if data, _ := os.ReadFile(file); strings.Count(string(data), "x") != 2 {
 		t.Error("the child was started after Stop")
 	}
@@ -55,7 +55,23 @@ func TestAChildThatIgnoresTheSignalIsKilled(t *testing.T) {
 	var c Children
 	c.Start("stubborn", func([]byte) bool { return true }, "/bin/sh", "-c", "trap '' TERM; touch "+file+"; while :; do sleep 1; done")
 	eventually(t, "the child did not start", func() bool { _, err := os.Stat(file); return err == nil })
-	c.Stop(10 * time.Millisecond)
+	c.Stop(10*time.Millisecond, "")
+}
+
+func TestTheStoreIsStoppedAfterThoseThatWriteToIt(t *testing.T) {
+	dir := t.TempDir()
+	log := filepath.Join(dir, "log")
+	var c Children
+	for name, delay := range map[string]string{"etcd": "0", "kube-apiserver": "0.2"} {
+		up := filepath.Join(dir, name)
+		script := "trap 'sleep " + delay + "; echo " + name + " >> " + log + "; exit' TERM; touch " + up + "; while :; do sleep 0.01; done"
+		c.Start(name, nil, "/bin/sh", "-c", script)
+		eventually(t, name+" did not start", func() bool { _, err := os.Stat(up); return err == nil })
+	}
+	c.Stop(time.Minute, "etcd")
+	if data, _ := os.ReadFile(log); string(data) != "kube-apiserver\netcd\n" {
+		t.Errorf("%q", data)
+	}
 }
 
 func TestReadyGoesToTheSocketAndChildrenDoNotSeeIt(t *testing.T) {
