@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-PAGE = os.sysconf("SC_PAGE_SIZE")
 SAMPLE_SECONDS = 0.05
 
 
@@ -94,15 +93,15 @@ class _Memory:
         total = 0
         for pid in descendants(self._pid):
             try:
-                now = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
-                # A new process has its parent's command line until it starts its own program.
+                status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+                now, peak = (int(status[name].split()[0]) << 10 for name in ("VmRSS", "VmHWM"))
                 command = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
-            except (OSError, IndexError):
+            except (OSError, KeyError):  # it has ended
                 continue
             total += now
             kind = self._kind_of(command)
             if kind:
-                self.peaks[kind] = max(self.peaks.get(kind, 0), now)
+                self.peaks[kind] = max(self.peaks.get(kind, 0), peak)
         self.peak = max(self.peak, total)
 
 

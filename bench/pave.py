@@ -3,14 +3,15 @@
 import os
 import re
 import secrets
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
 from bench import report
-from bench.measure import Usage, interleaved, median, ratio
+from bench.measure import BenchError, Usage, interleaved, median, ratio
 from bench.measure import run as measured
 from bench.world import World
-from lab import stack_lab
+from lab import cgroups, stack_lab
 from lab.lab import Lab
 from seedbed.steps import ended
 from stacks.config import from_file
@@ -43,8 +44,10 @@ def run(world: World) -> Path:
 def _by_pulumi(world: World) -> Usage:
     world.pulumi("destroy", "--yes", "--skip-preview")
     fresh_hosts(world)
+    before = hosts_cpu(world)
     with world.progress.phase("pulumi up on fresh hosts"):
         usage = world.pulumi("up", "--yes", "--skip-preview", "--suppress-outputs", timeout=TIMEOUT_SECONDS)
+    usage = replace(usage, cpu_seconds=hosts_cpu(world) - before)
     _check_ready(world)
     return usage
 
@@ -74,8 +77,10 @@ def _by_hand(world: World) -> Usage:
         "TOKEN": secrets.token_hex(24),
         "AGENT_TOKEN": secrets.token_hex(24),
     }
+    before = hosts_cpu(world)
     with world.progress.phase("the same by hand on fresh hosts"):
         usage = measured([str(SCRIPT), str(config), servers[0], agents[0]], folder, environment, TIMEOUT_SECONDS)
+    usage = replace(usage, cpu_seconds=hosts_cpu(world) - before)
     _check_ready(world)
     return usage
 
@@ -94,6 +99,15 @@ def fresh_hosts(world: World) -> Lab:
     return lab
 
 
+def hosts_cpu(world: World) -> float:
+    """CPU seconds that the lab's hosts have used so far, all that was on them counted."""
+    group = cgroups.supervisor_group(world.stack.name, "any").parent
+    for line in (group / "cpu.stat").read_text().splitlines():
+        if line.startswith("usage_usec "):
+            return int(line.split()[1]) / 1e6
+    raise BenchError(f"{group}/cpu.stat does not say what the hosts' processes used")
+
+
 def _settings(world: World) -> Settings:
     return from_file(world.stack.name, world.stack.root)
 
@@ -109,18 +123,31 @@ def _body(world: World, found: dict[str, list[Usage]]) -> str:
     by_hand = [usage.seconds for usage in found["by_hand"]]
     all_of, least, greatest = ratio(ours, by_hand)
     rounds = [
-        (str(number), f"{a:.1f} s", f"{b:.1f} s", f"{a / b:.2f}")
-        for number, (a, b) in enumerate(zip(ours, by_hand, strict=True), 1)
+        (
+            str(number),
+            *(f"{a.seconds:.1f} s", f"{b.seconds:.1f} s", f"{a.seconds / b.seconds:.2f}"),
+            *(f"{a.cpu_seconds:.1f} s", f"{b.cpu_seconds:.1f} s", f"{a.cpu_seconds / b.cpu_seconds:.2f}"),
+        )
+        for number, (a, b) in enumerate(zip(found["seedbed"], found["by_hand"], strict=True), 1)
     ]
-    rounds.append(("**median**", f"{median(ours):.1f} s", f"{median(by_hand):.1f} s", f"**{all_of:.2f}**"))
+    cpu = {name: [usage.cpu_seconds for usage in usages] for name, usages in found.items()}
+    cpu_ratio, _, _ = ratio(cpu["seedbed"], cpu["by_hand"])
+    rounds.append(
+        (
+            "**median**",
+            *(f"{median(ours):.1f} s", f"{median(by_hand):.1f} s", f"**{all_of:.2f}**"),
+            *(f"{median(cpu['seedbed']):.1f} s", f"{median(cpu['by_hand']):.1f} s", f"{cpu_ratio:.2f}"),
+        )
+    )
     return (
         f"Aim: at most {TARGET} times the script.\n\n"
-        + report.table(("round", "`pulumi up`", "by hand", "ratio"), rounds)
+        + report.table(("round", "`pulumi up`", "by hand", "ratio", "hosts' CPU", "by hand", "ratio"), rounds)
         + f"\nSingle rounds between {least:.2f} and {greatest:.2f}. Each run has fresh hosts of one lab, with the same names "
         "and addresses, booted until cloud-init is done; the order of the two turns round from round to round. "
         "`pulumi up --skip-preview` (as `make up` calls it) begins with an empty state; bench/by_hand.sh installs the same "
         "packages, settings, Docker and k3s over SSH, both hosts at the same time until Docker runs, then the server's k3s, "
-        "then the agent's. Both end when both nodes are Ready.\n\n"
+        "then the agent's. Both end when both nodes are Ready. The hosts' CPU "
+        "is what everything on the two hosts used meanwhile (their cgroups' count), which a busy machine changes little.\n\n"
         "Medians of the parts, in whole seconds. By hand the seconds count from the start of the script, by `pulumi up` "
         "from the start of each step:\n\n"
         + report.table(("part", "`pulumi up`, took", "by hand, done after"), _parts(found))

@@ -1,7 +1,6 @@
 """The stack that is measured: the dev stack on a lab of its own, in a copy of the tree, made once for all benchmarks."""
 
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,11 +30,19 @@ class World:
         """Of a shell in which plain `pulumi` works on the stack."""
         return self.stack.environment()
 
-    def pulumi(self, *arguments: str, folder: Path | None = None, timeout: float = UP_SECONDS, **extra: Any) -> Usage:
-        """`pulumi …`, measured; in `folder` it works on the project that is there."""
+    def pulumi(
+        self,
+        *arguments: str,
+        folder: Path | None = None,
+        stack: str | None = None,
+        timeout: float = UP_SECONDS,
+        kind_of: Callable[[str], str | None] | None = None,
+        stdin: str = "",
+    ) -> Usage:
+        """`pulumi …`, measured, on the stack that is up, another one of its project, or the project in `folder`."""
         argv = ["pulumi", *arguments, "--non-interactive"]
-        environment = self.environment if folder is None else self.environment | {"PULUMI_STACK": folder.name}
-        return run(argv, folder or self.stack.root, environment, timeout, **extra)
+        environment = self.environment | {"PULUMI_STACK": stack or (folder.name if folder else self.stack.name)}
+        return run(argv, folder or self.stack.root, environment, timeout, kind_of, stdin)
 
     def about(self) -> str:
         """Which engine and which k3s were measured."""
@@ -88,12 +95,3 @@ def timings(output: str) -> list[tuple[float, str]]:
         indent = "  " if line.partition(" s ")[2].startswith("   ") else ""
         found.append((float(words[0]), indent + words[2]))
     return found
-
-
-def end_quietly(process: "subprocess.Popen[str]") -> None:
-    """End a process that this one started."""
-    process.terminate()
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()

@@ -1,0 +1,57 @@
+"""`python -m bench [NAME…]`: take measurements and write bench/results/. `make bench` takes all but up-cold.
+
+Needs Linux and root, as the lab does. Each measurement runs on a lab of its own, which is removed at the end.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from bench import pave, preview, scale, up
+from bench.measure import BenchError
+from bench.world import World, world
+from lab import LabError, machine
+from tools import ToolError
+from tools.progress import Progress
+
+ON_THE_WORLD: dict[str, Callable[[World], Path]] = {"preview": preview.run, "scale": scale.run, "pave": pave.run}
+ALONE: dict[str, Callable[[Progress], Path]] = {"up": up.run, "up-cold": up.run_cold}
+NOT_UNLESS_NAMED = {"up-cold"}
+"""It builds Kubernetes from nothing, which takes a quarter of an hour."""
+
+
+def main(arguments: list[str]) -> int:
+    """Measure what is named, or all; 1 where something failed."""
+    names = [*ALONE, *ON_THE_WORLD]
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument(
+        "names", metavar="NAME", nargs="*", help=f"of {', '.join(names)}; all but up-cold when none is given"
+    )
+    wanted = parser.parse_args(arguments).names or [name for name in names if name not in NOT_UNLESS_NAMED]
+    if unknown := [name for name in wanted if name not in names]:
+        parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(names)}")
+    progress = Progress(sys.stdout)
+    try:
+        machine.check_able()
+        for name in wanted:
+            if name in ALONE:
+                _told(progress, ALONE[name](progress))
+        if any(name in ON_THE_WORLD for name in wanted):
+            with world(progress) as up_and_running:
+                for name in wanted:
+                    if name in ON_THE_WORLD:
+                        _told(progress, ON_THE_WORLD[name](up_and_running))
+    except (BenchError, LabError, ToolError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _told(progress: Progress, file: Path) -> None:
+    progress.line(f"written: {file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file}")
+    print(f"\n{file.read_text()}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

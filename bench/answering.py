@@ -1,0 +1,45 @@
+"""An SSH server that lets the operator in and lets every command succeed at once: hosts for measuring the engine alone."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncssh
+
+START_SECONDS = 10
+
+
+async def _succeed(process: "asyncssh.SSHServerProcess[str]") -> None:
+    await process.stdin.read()
+    process.stdout.write('{"result":"paved"}\n')
+    process.exit(0)
+
+
+@contextmanager
+def answering(host_key: str, operator_public_key: str) -> Iterator[int]:
+    """Answers on every loopback address (127.0.0.0/8) until the end; gives the port.
+
+    `host_key` is an OpenSSH private key, `operator_public_key` the line of the only key that is let in.
+    """
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    async def listen() -> asyncssh.SSHAcceptor:
+        return await asyncssh.listen(
+            "0.0.0.0",  # noqa: S104  every address of the loopback network; only one key is let in
+            0,
+            server_host_keys=[asyncssh.import_private_key(host_key)],
+            authorized_client_keys=asyncssh.import_authorized_keys(operator_public_key),
+            process_factory=_succeed,
+            backlog=512,
+        )
+
+    try:
+        server = asyncio.run_coroutine_threadsafe(listen(), loop).result(START_SECONDS)
+        yield server.get_port()
+        loop.call_soon_threadsafe(server.close)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(START_SECONDS)
