@@ -48,7 +48,9 @@ install_packages() {
   fi
   say "installing ${missing[*]}"
   apt install -y --no-install-recommends "${missing[@]}" && return 0
-  say "that failed; once more with fresh package lists"
+  say "that failed; once more, with what was interrupted finished and with fresh package lists"
+  # A power cut or a timeout in the middle of an installation leaves dpkg so that it refuses all others.
+  quietly dpkg --configure --pending --force-confdef --force-confold || true
   fetch_package_lists
   apt install -y --no-install-recommends "${missing[@]}" ||
     fail "the package manager could not install ${missing[*]}" "run \`apt-get install ${missing[*]}\` on the machine to see why"
@@ -66,12 +68,13 @@ fetch_package_lists() {
   fail "the package lists could not be fetched" "check the machine's network and its package sources"
 }
 
-# Quiet when it goes well, its last lines when it does not.
-apt() {
+apt() { quietly apt-get -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@"; }
+
+# Asks nothing, and is quiet when it goes well; its last lines when it does not.
+quietly() {
   local log status=0
   log=$(mktemp)
-  DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes NEEDRESTART_MODE=a apt-get -o DPkg::Lock::Timeout=300 \
-    -o Acquire::Retries=3 "$@" </dev/null >"$log" 2>&1 || status=$?
+  DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes NEEDRESTART_MODE=a "$@" </dev/null >"$log" 2>&1 || status=$?
   [ $status = 0 ] || tail -n 5 "$log" >&2
   rm "$log"
   return $status
