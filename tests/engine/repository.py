@@ -7,7 +7,6 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import yaml
 
 from stacks.identity import Identity, generate
 from tests.engine.harness import Engine, Outcome
