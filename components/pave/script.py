@@ -37,7 +37,8 @@ def render(step: str, variables: Mapping[str, str]) -> Step:
     assignments = "".join(f"{name}={shlex.quote(value)}\n" for name, value in sorted(variables.items()))
     body = _read(f"{step}.sh")
     digest = hashlib.sha256(f"{assignments}\0{body}".encode()).hexdigest()
-    text = f"set -Eeuo pipefail\nSTEP={step}\nDIGEST={digest}\n{assignments}\n{_read('lib.sh')}\n{body}\nmain\n"
+    # What follows on standard input is the script's to read; without `exit` bash would run what it left as commands.
+    text = f"set -Eeuo pipefail\nSTEP={step}\nDIGEST={digest}\n{assignments}\n{_read('lib.sh')}\n{body}\nmain\nexit 0\n"
     return Step(name=step, text=text, digest=digest)
 
 

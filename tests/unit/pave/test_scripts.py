@@ -69,6 +69,15 @@ def test_the_command_line_limits_locks_and_leaves_standard_input_to_the_script(t
     assert run.stdout == "got a secret by echo"
 
 
+def test_secrets_that_a_finished_step_does_not_read_are_not_run_as_commands():
+    """As on a machine that was paved by an `up` that was killed before it could note it."""
+    text = STEPS["agent"].text.replace("\nmain\n", "\nmain() { echo already paved; }\nmain\n")
+    run = subprocess.run(
+        ["bash", "-s"], input=text + "echo a secret\n", capture_output=True, text=True, check=False, timeout=10
+    )
+    assert (run.stdout, run.stderr, run.returncode) == ("already paved\n", "", 0)
+
+
 def test_a_script_that_hangs_is_ended_by_its_own_limit(tmp_path, monkeypatch):
     monkeypatch.setattr("components.pave.script.LOCK_FILE", str(tmp_path / "lock"))
     step = Step(name="hang", text="sleep 600\n", digest="0")
