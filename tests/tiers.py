@@ -214,7 +214,8 @@ def run_engine() -> Count:
         toolchain.ensure(Progress())
     except ToolError as error:
         return Count("engine", failed=1, note=str(error))
-    return run_pytest("engine", 1800)
+    # A test waits for the engine most of its time; those of one file may share what it started.
+    return run_pytest("engine", 1800, "-q", "-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile")
 
 
 def run_lab() -> Count:
