@@ -37,8 +37,9 @@ def render(step: str, variables: Mapping[str, str]) -> Step:
     assignments = "".join(f"{name}={shlex.quote(value)}\n" for name, value in sorted(variables.items()))
     body = _read(f"{step}.sh")
     digest = hashlib.sha256(f"{assignments}\0{body}".encode()).hexdigest()
-    # What follows on standard input is the script's to read; without `exit` bash would run what it left as commands.
-    text = f"set -Eeuo pipefail\nSTEP={step}\nDIGEST={digest}\n{assignments}\n{_read('lib.sh')}\n{body}\nmain\nexit 0\n"
+    # What follows on standard input is for `main` to read, so nothing may stand between. What it leaves there bash would
+    # run as commands, did the same line not end it.
+    text = f"set -Eeuo pipefail\nSTEP={step}\nDIGEST={digest}\n{assignments}\n{_read('lib.sh')}\n{body}\nmain; exit 0\n"
     return Step(name=step, text=text, digest=digest)
 
 

@@ -40,7 +40,7 @@ STEPS = {
 
 def config(step: Step) -> dict:
     """The k3s configuration that a step writes, as the shell sees it."""
-    script = step.text.partition("\nmain\n")[0] + '\nprintf %s "$CONFIG"\n'
+    script = step.text.partition("\nmain; ")[0] + '\nprintf %s "$CONFIG"\n'
     shown = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, timeout=10)
     return yaml.safe_load(shown.stdout)
 
@@ -69,13 +69,14 @@ def test_the_command_line_limits_locks_and_leaves_standard_input_to_the_script(t
     assert run.stdout == "got a secret by echo"
 
 
-def test_secrets_that_a_finished_step_does_not_read_are_not_run_as_commands():
-    """As on a machine that was paved by an `up` that was killed before it could note it."""
-    text = STEPS["agent"].text.replace("\nmain\n", "\nmain() { echo already paved; }\nmain\n")
+@pytest.mark.parametrize(("body", "said"), [("cat", "a secret\n"), ("echo already paved", "already paved\n")])
+def test_what_follows_a_script_is_read_by_it_whole_and_never_run_as_commands(body: str, said: str):
+    """The second is a machine that was paved by an `up` that was killed before it could note it."""
+    text = STEPS["agent"].text.replace("\nmain; ", f"\nmain() {{ {body}; }}\nmain; ")
     run = subprocess.run(
-        ["bash", "-s"], input=text + "echo a secret\n", capture_output=True, text=True, check=False, timeout=10
+        ["bash", "-s"], input=text + "a secret\n", capture_output=True, text=True, check=False, timeout=10
     )
-    assert (run.stdout, run.stderr, run.returncode) == ("already paved\n", "", 0)
+    assert (run.stdout, run.stderr, run.returncode) == (said, "", 0)
 
 
 def test_a_script_that_hangs_is_ended_by_its_own_limit(tmp_path, monkeypatch):
@@ -93,7 +94,7 @@ def test_another_user_than_root_gets_there_by_sudo_without_a_password():
 
 def test_values_are_quoted_for_the_shell():
     step = render("wait", {"NODE": "a'; touch /tmp/owned; '", "NODE_ADDRESS": "$(id)", "CLOUD_INIT_SECONDS": "1"})
-    script = step.text.partition("\nmain\n")[0] + '\nprintf "%s %s" "$NODE" "$NODE_ADDRESS"\n'
+    script = step.text.partition("\nmain; ")[0] + '\nprintf "%s %s" "$NODE" "$NODE_ADDRESS"\n'
     shown = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, timeout=10)
     assert shown.stdout == "a'; touch /tmp/owned; ' $(id)"
 
