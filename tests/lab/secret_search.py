@@ -67,9 +67,9 @@ def on_host(lab: Lab, host: str, secrets: Patterns, where: str = EVERYTHING) -> 
     return _by_file(done.stdout, secrets)
 
 
-def in_folder(folder: Path, secrets: Patterns, skip: str = "") -> dict[str, set[str]]:
-    """As `on_host` for a folder of this machine; folders of the name `skip` are not looked into."""
-    argv = [*GREP.split()[:-1], *([f"--exclude-dir={skip}"] if skip else []), "--", "."]
+def in_folder(folder: Path, secrets: Patterns, skip: Iterable[str] = ()) -> dict[str, set[str]]:
+    """As `on_host` for a folder of this machine; folders of the names `skip` are not looked into."""
+    argv = [*GREP.split()[:-1], *(f"--exclude-dir={name}" for name in skip), "--", "."]
     done = subprocess.run(
         argv, cwd=folder, input=_lines(secrets), capture_output=True, text=True, errors="replace", timeout=120, check=False
     )  # fmt: skip
