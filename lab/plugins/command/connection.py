@@ -173,17 +173,23 @@ async def _dial(
     """Dials until it works or has failed more often than `dialErrorLimit` allows: a limit of 10 is 11 attempts."""
     failures = 0
     delay = FIRST_DELAY_SECONDS
-    while True:
-        try:
-            return await _dial_once(target, options, tunnel)
-        except _DialError as error:
-            failures += 1
-            if UNLIMITED < target.dial_error_limit < failures:
-                raise PluginError(f"after {failures - 1} failed attempts: {error}") from None
-        limit = "inf" if target.dial_error_limit <= UNLIMITED else target.dial_error_limit
-        await log(Severity.INFO, f"{what} {failures}/{limit} failed: retrying", status=True)
-        await asyncio.sleep(delay)
-        delay = min(delay * DELAY_GROWTH, LONGEST_DELAY_SECONDS)
+    reason = f"no answer from {target.address}"
+    try:
+        while True:
+            try:
+                return await _dial_once(target, options, tunnel)
+            except _DialError as error:
+                failures += 1
+                reason = f"after {failures} failed attempts: {error}"
+                if UNLIMITED < target.dial_error_limit < failures:
+                    raise PluginError(f"after {failures - 1} failed attempts: {error}") from None
+            limit = "inf" if target.dial_error_limit <= UNLIMITED else target.dial_error_limit
+            await log(Severity.INFO, f"{what} {failures}/{limit} failed: retrying", status=True)
+            await asyncio.sleep(delay)
+            delay = min(delay * DELAY_GROWTH, LONGEST_DELAY_SECONDS)
+    except asyncio.CancelledError:
+        # Whoever set the limit can then say what the time was spent on.
+        raise asyncio.CancelledError(reason) from None
 
 
 class _DialError(Exception):

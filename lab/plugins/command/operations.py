@@ -32,10 +32,12 @@ class Operations:
         try:
             async with asyncio.timeout(timeout or None) as limit:
                 return await task
-        except TimeoutError:
+        except TimeoutError as error:
             if not limit.expired():
                 raise
-            raise PluginError(f"{what} timed out after {timeout:g}s (customTimeouts)") from None
+            # What the work was cancelled out of, where it says so: see `connection._dial`.
+            spent_on = f": {error.__cause__}" if str(error.__cause__ or "") else ""
+            raise PluginError(f"{what} timed out after {timeout:g}s (customTimeouts){spent_on}") from None
         except asyncio.CancelledError:
             if self._cancelled:
                 raise PluginError(f"{what} was cancelled") from None

@@ -8,6 +8,7 @@ import asyncssh
 import pytest
 
 from lab.plugins.command import PluginError, connection, remote
+from lab.plugins.command.operations import Operations
 from lab.plugins.command.output import Output, Severity
 
 HOST_KEY = asyncssh.generate_private_key("ssh-ed25519")
@@ -177,3 +178,13 @@ def test_an_endpoint_does_not_show_its_secrets() -> None:
     shown = repr(target(1, password="hidden", privateKeyPassword="hidden", proxy={"host": "p", "password": "hidden"}))
     assert "hidden" not in shown
     assert "PRIVATE" not in shown
+
+
+def test_dialling_that_runs_out_of_time_says_what_was_tried() -> None:
+    async def dial() -> None:
+        async with connection.connect(target(1, dialErrorLimit=-1.0), quiet):
+            pass
+
+    expected = r"\(customTimeouts\): after \d+ failed attempts: dial tcp 127\.0\.0\.1:1: connect: connection refused$"
+    with pytest.raises(PluginError, match=expected):
+        asyncio.run(Operations().run("create", 0.5, dial()))

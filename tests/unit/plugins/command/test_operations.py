@@ -32,6 +32,17 @@ def test_a_timeout_names_the_operation_and_waits_for_its_cleaning_up() -> None:
     assert ended == ["cleaned up"]
 
 
+def test_a_timeout_says_what_the_time_was_spent_on_where_the_work_knows() -> None:
+    async def dialling() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise asyncio.CancelledError("after 3 failed attempts: no route to host") from None
+
+    with pytest.raises(PluginError, match=r"0\.05s \(customTimeouts\): after 3 failed attempts: no route to host$"):
+        asyncio.run(Operations().run("create", 0.05, dialling()))
+
+
 def test_a_timeout_inside_the_work_is_not_taken_for_its_own() -> None:
     async def broken() -> None:
         raise TimeoutError("inner")
