@@ -1,4 +1,4 @@
-"""Labs for the tests, beside whatever lab the machine has: names `t…`, the first free subnet of 10.77.100-199."""
+"""Labs for the tests, beside whatever lab the machine has: names `t…`, a free subnet of 10.77.100-199."""
 
 import os
 import secrets
@@ -47,7 +47,8 @@ def host_specs(
 def new_spec(operator: tuple[str, str] | None = None, ca_certificates: Sequence[str] = ()) -> LabSpec:
     """A lab that does not exist yet; `operator` is (private, public)."""
     taken = {claim.subnet for claim in machine.claims()}
-    subnet = next(s for s in (IPv4Network(f"10.77.{n}.0/24") for n in range(100, 200)) if s not in taken)
+    # Any of them: another session that looks now, before this lab has claimed its subnet, must not come to the same.
+    subnet = secrets.choice([s for s in (IPv4Network(f"10.77.{n}.0/24") for n in range(100, 200)) if s not in taken])
     private, public = operator or new_key()
     name = f"t{secrets.token_hex(3)}"
     return LabSpec(name, ROOT / name, subnet, public, private, tuple(ca_certificates))
