@@ -20,7 +20,7 @@ from components.versions import K3S_RELEASE_URL, K3S_RELEASES
 PROJECT = "seedbed"
 
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
-_HOST_KEY = re.compile(r"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA[A-Za-z0-9+/]{43}")
+_HOST_KEY = re.compile(r"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI[A-Za-z0-9+/]{43}")
 _VERSION = re.compile(r"v\d+\.\d+\.\d+\+k3s\d+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TAINT = re.compile(r"[^=:\s]+(=[^=:\s]*)?:(NoSchedule|PreferNoSchedule|NoExecute)")
