@@ -104,7 +104,12 @@ def _end(process: "subprocess.Popen[str]") -> None:
 
 def explain(code: int, said: list[str], stack: str) -> str:
     """What to do after a failed `up`."""
-    unlock = f'eval "$(make -s env)"; pulumi cancel --yes --stack {stack}; make up'
+    # The second command makes the state forget the steps whose end it did not see: each can be run twice, and an `up`
+    # would warn of them for ever.
+    unlock = (
+        f'eval "$(make -s env)"; pulumi cancel --yes --stack {stack}; '
+        f"pulumi refresh --yes --skip-preview --clear-pending-creates --stack {stack}; make up"
+    )
     if any(_LOCKED in line for line in said):
         return (
             "another `pulumi up` holds the lock of this stack, or one was killed. If the process named above is gone, "
