@@ -16,6 +16,8 @@ journal() {
   say "last lines of $UNIT:"
   journalctl --unit "$UNIT" --no-pager --lines 20 --output cat 2>/dev/null | cut -c1-300 >&2 || true
 }
+# What `timeout` around the script sends when the step's time is over.
+trap 'fail "not done within the time that the step may take" "read the lines above; mend what is slow or raise seedbed:timeouts.step, then run \`pulumi up\` again"' TERM
 trap 'fail "line $LINENO of the step: \"$BASH_COMMAND\" ended with status $?" "read the lines above, mend the cause, run \`pulumi up\` again"' ERR
 
 in_container() { systemd-detect-virt --container --quiet; }
