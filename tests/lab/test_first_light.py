@@ -83,6 +83,13 @@ def test_a_preview_after_up_finds_nothing_to_do(stack: Stack) -> None:
     assert "13 unchanged" in done.stdout
 
 
+def test_up_once_more_changes_nothing(stack: Stack) -> None:
+    before = others(stack)
+    done = stack.up()
+    assert "13 unchanged" in done.stdout
+    assert others(stack) == before
+
+
 def test_both_nodes_are_ready_with_the_role_and_version_asked_for(stack: Stack) -> None:
     nodes = json.loads(stack.kubectl("get", "nodes", "-o", "json"))["items"]
     seen = {
