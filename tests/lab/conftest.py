@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from lab import LabError, machine
+from lab import LabError, machine, stack_lab
 from lab.lab import Lab, down
 from lab.spec import HostSpec, LabSpec
 from tools.progress import Progress
@@ -101,4 +102,5 @@ def _remove_abandoned() -> None:
         owner = claim.directory / OWNER
         if claim.name.startswith("t") and owner.exists() and not Path(f"/proc/{owner.read_text()}").exists():
             owner.unlink()
-            down(claim.name, claim.directory, Progress())
+            stack_lab.down(claim.name, claim.directory, Progress())
+            shutil.rmtree(ROOT / f"clone-{claim.name}", ignore_errors=True)
