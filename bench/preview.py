@@ -8,7 +8,7 @@ from bench.measure import Usage, interleaved, median, ratio
 from bench.world import World
 
 TARGET = 1.3
-ROUNDS = 9
+ROUNDS = 15
 PREVIEW = ("preview", "--expect-no-changes")
 
 
@@ -43,13 +43,22 @@ def _body(world: World, found: dict[str, list[Usage]], resources: dict[str, int]
                 f"{least:.2f} - {greatest:.2f}",
             )
         )
+    best = {name: min(values) for name, values in wall.items()}
+    rows.insert(
+        1,
+        (
+            "wall clock, the best",
+            *(f"{best['seedbed']:.2f} s", f"{best['trivial']:.2f} s", f"{best['seedbed'] / best['trivial']:.2f}", ""),
+        ),
+    )
     count = ", ".join(f"{number} {kind}" for kind, number in sorted(resources.items()))
     return (
         f"Aim: at most {TARGET} times the trivial program's wall clock.\n\n"
-        + report.table(("median of each", "dev stack", "trivial program", "ratio", "single rounds"), rows)
+        + report.table(("median", "dev stack", "trivial program", "ratio", "single rounds"), rows)
         + f"\n{ROUNDS} rounds of `pulumi {' '.join(PREVIEW)}`, the two in turns after one of each that is not counted, on "
         f"the same engine, plugins and backend. Both states hold {count}, made by a real `pulumi up`. CPU is user and "
-        f"system time of the CLI and all that it waited for. The trivial program is bench/trivial.py.\n\n{world.about()}\n"
+        "system time of the CLI and all that it waited for. The best is what a busy machine disturbed least. "
+        f"The trivial program is bench/trivial.py.\n\n{world.about()}\n"
     )
 
 
