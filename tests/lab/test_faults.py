@@ -198,7 +198,7 @@ def test_a_second_server_that_would_make_the_cluster_once_more_is_refused(paved)
         address = paved.stack.subnet[11]
         assert f"a cluster of this identity already answers at {address}" in said["server-b-1-k3s"]
         assert "next: give this server a new generation, so that it joins" in said["server-b-1-k3s"]
-        paved.lab.ssh("server-b-1", "! systemctl is-active k3s; ! ls /var/lib/rancher")
+        paved.lab.ssh("server-b-1", "! systemctl is-active --quiet k3s && ! ls /var/lib/rancher/k3s /etc/rancher")
     finally:
         paved.stack.settings_file.write_text(before)
         for host in ("server-b-1", "server-c-1"):
