@@ -1,16 +1,13 @@
 # The machine has finished its first boot and is one that can be paved.
 prove() {
-  if command -v cloud-init >/dev/null; then
-    say "waiting for cloud-init"
-    local status=0
-    timeout "$CLOUD_INIT_SECONDS" cloud-init status --wait >/dev/null 2>&1 || status=$?
-    # 2 is "done, with recoverable errors", which deprecation warnings cause on new images.
-    # Source: https://docs.cloud-init.io/en/latest/explanation/return_codes.html
-    case $status in
-      0 | 2) ;;
-      124) fail "cloud-init did not finish within $CLOUD_INIT_SECONDS s" "read /var/log/cloud-init-output.log on the machine" ;;
-      *) fail "cloud-init ended with an error" "read \`cloud-init status --long\` on the machine; replace it if its first boot went wrong" ;;
-    esac
+  # Its own `cloud-init status --wait` says nothing while it waits, and starts a Python to look at this file.
+  # Source: https://docs.cloud-init.io/en/latest/explanation/failure_states.html
+  local result=/run/cloud-init/result.json
+  if [ -d /run/cloud-init ] && [ ! -e /run/cloud-init/disabled ]; then
+    await "$CLOUD_INIT_SECONDS" "cloud-init to finish the first boot" test -e $result ||
+      fail "cloud-init did not finish within $CLOUD_INIT_SECONDS s" "read /var/log/cloud-init-output.log on the machine"
+    grep -qF '"errors":[]' <<<"$(tr -d '[:space:]' <$result)" ||
+      fail "cloud-init ended with an error" "read \`cloud-init status --long\` on the machine; replace it if its first boot went wrong"
   fi
   local problems=()
   [ -d /run/systemd/system ] || problems+=("systemd does not run it")
