@@ -139,6 +139,8 @@ def _body(world: World, found: dict[str, list[Usage]]) -> str:
             *(f"{median(cpu['seedbed']):.1f} s", f"{median(cpu['by_hand']):.1f} s", f"{cpu_ratio:.2f}"),
         )
     )
+    best = (f"{min(ours):.1f} s", f"{min(by_hand):.1f} s", f"{min(ours) / min(by_hand):.2f}")
+    rounds.append(("the best", *best, "", "", ""))
     return (
         f"Aim: at most {TARGET} times the script.\n\n"
         + report.table(("round", "`pulumi up`", "by hand", "ratio", "CPU", "by hand", "ratio"), rounds)
@@ -147,7 +149,8 @@ def _body(world: World, found: dict[str, list[Usage]]) -> str:
         "`pulumi up --skip-preview` (as `make up` calls it) begins with an empty state; bench/by_hand.sh installs the same "
         "packages, settings, Docker and k3s over SSH, both hosts at the same time until Docker runs, then the server's k3s, "
         "then the agent's. Both end when both nodes are Ready. CPU is "
-        "what the command and everything on the two hosts (by their cgroups) used, which a busy machine changes little.\n\n"
+        "what the command and everything on the two hosts (by their cgroups) used, which a busy machine changes little. The best is what it disturbed "
+        "least.\n\n"
         "Medians of the parts, in whole seconds. By hand the seconds count from the start of the script, by `pulumi up` "
         "from the start of each step:\n\n"
         + report.table(("part", "`pulumi up`, took", "by hand, done after"), _parts(found))
