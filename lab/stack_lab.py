@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lab import LabError, machine
 from lab.artifacts import Artifacts
-from lab.internet import pki, process, s3, service
+from lab.internet import mirror, pki, process, s3, service
 from lab.lab import Lab
 from lab.lab import down as hosts_down
 from lab.spec import LAB_NAME, HostSpec, LabSpec
@@ -22,7 +22,6 @@ from stacks.settings import Settings
 from tools.progress import Progress
 
 RELEASE_HOST = "github.com"
-RELEASE_PATH = "k3s-io/k3s/releases/download"
 DIGEST_FILE = "k3s.sha256"
 IDENTITY = "identity.json"
 
@@ -115,25 +114,10 @@ def publish_release(lab: StackLab, artifacts: Artifacts) -> Path:
     Gives the folder that stands for the whole host. Also writes the digest file that the stack's settings name.
     """
     tree = lab.directory / "serve" / RELEASE_HOST
-    release = tree / RELEASE_PATH / artifacts.k3s_version
-    release.mkdir(parents=True, exist_ok=True)
-    arm = os.uname().machine == "aarch64"
-    name = "k3s-arm64" if arm else "k3s"
-    _link(artifacts.k3s, release / name)
-    (release / f"sha256sum-{'arm64' if arm else 'amd64'}.txt").write_text(f"{artifacts.k3s_sha256}  {name}\n")
+    arch = "arm64" if os.uname().machine == "aarch64" else "amd64"
+    mirror.publish_k3s(tree, artifacts.k3s_version, arch, artifacts.k3s, artifacts.k3s_sha256)
     (lab.directory / DIGEST_FILE).write_text(f"{artifacts.k3s_sha256}\n")
     return tree
-
-
-def _link(source: Path, target: Path) -> None:
-    """`target` becomes another name of `source`: the binary is large, and the cache never changes an entry."""
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
-    draft.unlink(missing_ok=True)
-    try:
-        draft.hardlink_to(source)
-    except OSError:  # another file system
-        shutil.copyfile(source, draft)
-    draft.replace(target)
 
 
 def down(name: str, directory: Path, progress: Progress) -> None:

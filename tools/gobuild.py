@@ -140,11 +140,11 @@ def _key(module_dir: Path, package: str, ldflags: str, tags: str, variables: Map
 
 
 def _sources(module_dir: Path) -> list[Path]:
-    """go.mod, go.sum and whatever a build may read or embed: all but hidden files and tests."""
+    """go.mod, go.sum and whatever a build may read or embed: all but hidden files, tests and documentation."""
     return sorted(
         path
         for path in module_dir.rglob("*")
         if path.is_file()
-        and not path.name.endswith("_test.go")
+        and not path.name.endswith(("_test.go", ".md"))
         and not any(part.startswith(".") for part in path.relative_to(module_dir).parts)
     )
