@@ -1,4 +1,5 @@
 import io
+import re
 import threading
 
 import pytest
@@ -13,7 +14,7 @@ def test_a_phase_that_ends_at_once_prints_one_line_with_its_outcome():
     with progress.phase("pulumi CLI") as phase:
         phase.note("on PATH")
 
-    assert out.getvalue() == "[   0s] pulumi CLI: on PATH, 0.0 s\n"
+    assert re.fullmatch(r"\[ +\ds\] pulumi CLI: on PATH, \d\.\d s\n", out.getvalue())
 
 
 def test_a_phase_that_goes_on_is_announced_and_shows_that_it_lives():
@@ -31,8 +32,8 @@ def test_a_phase_that_goes_on_is_announced_and_shows_that_it_lives():
 
     lines = [line.split("] ", 1)[1] for line in out.getvalue().splitlines()]
     assert lines[0] == "build of k3s …"
-    assert lines[1].startswith("build of k3s: still at it after 0.")
-    assert lines[-1] == "build of k3s: 0.0 s"
+    assert re.fullmatch(r"build of k3s: still at it after \d+\.\d s", lines[1])
+    assert re.fullmatch(r"build of k3s: \d+\.\d s", lines[-1])
 
 
 def test_a_phase_inside_another_speaks_for_both():
@@ -60,7 +61,7 @@ def test_a_phase_that_fails_says_so_and_lets_the_error_through():
     with pytest.raises(ValueError, match="no disk"), progress.phase("image"):
         raise ValueError("no disk")
 
-    assert "image: failed, 0.0 s" in out.getvalue()
+    assert "image: failed, " in out.getvalue()
     assert [(timing.name, timing.failed) for timing in progress.timings] == [("image", True)]
 
 
