@@ -101,7 +101,7 @@ class Ssh(_Model):
 class Timeouts(_Model):
     """Seconds: for a machine to answer and finish its first boot, and for each further step."""
 
-    connect: Annotated[int, Field(strict=True, ge=10, le=3600)] = 300
+    connect: Annotated[int, Field(strict=True, ge=20, le=3600)] = 300
     step: Annotated[int, Field(strict=True, ge=30, le=3600)] = 600
 
 
