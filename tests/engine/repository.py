@@ -7,7 +7,6 @@ import threading
 from pathlib import Path
 from typing import Any
 
-
 from stacks.identity import Identity, generate
 from tests.engine.harness import Engine, Outcome
 from tools.toolchain import CLONE, Toolchain
@@ -20,7 +19,7 @@ SETTINGS: dict[str, Any] = {
     # Loopback, so that a connection that is tried arrives at the test.
     "network": {"machines": "127.66.0.0/24"},
     "k3s": {"version": K3S_VERSION},
-    "timeouts": {"connect": 10, "step": 30},
+    "timeouts": {"connect": 20, "step": 30},
     "machines": {
         "server-a": {"role": "server", "address": "127.66.0.11"},
         "agent-a": {"role": "agent", "address": "127.66.0.21"},
