@@ -42,11 +42,20 @@ kernel() {
     # Built into the kernel, or not to be had: what is needed is proven by its effect.
     modprobe --quiet "$module" 2>/dev/null || true
   done
-  local setting
-  for setting in $SYSCTLS; do
-    holds "$setting" || printf '%s = %s\n' "${setting%%[>=]*}" "${setting##*=}"
-  done | put /etc/sysctl.d/90-seedbed.conf || true
+  lasting_sysctls | put /etc/sysctl.d/90-seedbed.conf || true
+  # One that cannot be set here may already be right: `prove` looks at the values.
   sysctl --quiet --load=/etc/sysctl.d/90-seedbed.conf 2>/dev/null || true
+}
+
+# All of them, though they may hold now: they must hold after a boot too. Only a floor that is exceeded is left alone,
+# because writing it would lower it.
+lasting_sysctls() {
+  local setting name value
+  for setting in $SYSCTLS; do
+    name=${setting%%[>=]*} value=${setting##*=}
+    case $setting in *'>='*) [ "$(sysctl -n "$name" 2>/dev/null || echo 0)" -le "$value" ] || continue ;; esac
+    printf '%s = %s\n' "$name" "$value"
+  done
 }
 
 swap() {

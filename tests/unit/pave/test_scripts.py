@@ -131,6 +131,17 @@ def test_a_member_registers_with_its_labels_taints_and_address():
     assert agent["kubelet-arg"] == ["max-pods=50"]
 
 
+@pytest.mark.parametrize("have", ["0", "262144", "1048576"])
+def test_kernel_settings_last_whether_they_hold_already_or_not_and_no_floor_is_lowered(have: str):
+    """A step that is run again after it was interrupted finds that all of them hold."""
+    definitions = STEPS["base"].text.partition("\nmain; exit 0\n")[0]
+    script = f"{definitions}\nsysctl() {{ echo {have}; }}\nlasting_sysctls\n"
+    shown = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, timeout=10).stdout
+    exact = steps.KERNEL_EXACT | steps.NETWORK_SETTINGS
+    floors = {name: floor for name, floor in steps.KERNEL_FLOORS.items() if int(have) <= floor}
+    assert shown.splitlines() == [f"{name} = {value}" for name, value in (exact | floors).items()]
+
+
 def test_the_downloads_path_has_its_plus_sign_encoded():
     assert "VERSION_PATH=v1.34.2%2Bk3s1" in STEPS["agent"].text
 
