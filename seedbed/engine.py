@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from seedbed import UserError
-from seedbed.stackfile import ROOT
 from seedbed.store import Store
+from stacks.config import ROOT
 from stacks.settings import PROJECT
 
 SHORT_SECONDS = 120

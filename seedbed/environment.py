@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lab.internet import s3
-from seedbed.stackfile import ROOT, StackFile
+from seedbed.stackfile import StackFile
 from seedbed.store import VARIABLE as BACKEND_URL
+from stacks.config import ROOT
 from tools import dropins
 from tools.env import Backend, exports
 from tools.toolchain import Source, Toolchain

@@ -5,13 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from seedbed import UserError
-from stacks.config import from_file
-from stacks.settings import PROJECT, Settings, parse
-
-ROOT = Path(__file__).resolve().parent.parent
+from stacks.config import ROOT, from_file, read_document, stack_file
+from stacks.settings import PROJECT, Settings
 
 IDENTITY = f"{PROJECT}:identity"
 IDENTITY_FILE = f"{PROJECT}:identityFile"
@@ -54,27 +50,15 @@ def path_of(name: str, root: Path = ROOT) -> Path:
     """Where the stack's yaml is. Raises UserError for a name that Pulumi would refuse."""
     if not _NAME.fullmatch(name):
         raise UserError(f"{name!r} is not a stack's name: letters, digits, hyphens, underscores and full stops only")
-    return root / f"Pulumi.{name}.yaml"
+    return stack_file(name, root)
 
 
 def load(name: str, root: Path = ROOT) -> StackFile:
-    """Reads Pulumi.NAME.yaml. Raises UserError where it is missing or not yaml."""
+    """Reads Pulumi.NAME.yaml. Raises stacks.settings.SettingsError where it is missing or not a stack's."""
     path = path_of(name, root)
-    try:
-        text = path.read_text()
-    except FileNotFoundError:
-        known = sorted(p.name.removeprefix("Pulumi.").removesuffix(".yaml") for p in root.glob("Pulumi.*.yaml"))
-        raise UserError(
-            f"there is no stack {name!r}: {path.name} is missing. Stacks here: {', '.join(known)}"
-        ) from None
-    try:
-        data = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise UserError(f"{path.name} is not yaml: {error}") from error
-    config = data.get("config") if isinstance(data, dict) else None
-    if not isinstance(data, dict) or not isinstance(config or {}, dict):
-        raise UserError(f"{path.name}: expected a map with `config:` in it")
-    return StackFile(name, path, config or {}, data.get("encryptionsalt"), data.get("secretsprovider"))
+    document = read_document(path)
+    config = document.get("config") or {}
+    return StackFile(name, path, config, document.get("encryptionsalt"), document.get("secretsprovider"))
 
 
 def with_identity(text: str, sealed: str, salt: str | None) -> str:
@@ -100,16 +84,5 @@ def with_identity(text: str, sealed: str, salt: str | None) -> str:
 
 
 def settings(stack: StackFile, *, lab_is_made: bool = True) -> Settings:
-    """The stack's settings. Raises stacks.settings.SettingsError with every problem.
-
-    With `lab_is_made=False` the digest that the lab writes beside its identity is not asked for: the lab's hosts
-    follow from the settings, and boot before k3s is built.
-    """
-    if lab_is_made:
-        return from_file(stack.name, stack.path.parent)
-    prefix = f"{PROJECT}:"
-    config = {key.removeprefix(prefix): value for key, value in stack.config.items() if key.startswith(prefix)}
-    k3s = config.get("k3s")
-    if isinstance(k3s, dict):
-        config["k3s"] = {key: value for key, value in k3s.items() if key != "sha256File"}
-    return parse(config, stack.path.name, stack.path.parent)
+    """The stack's settings; `lab_is_made` as for `stacks.settings.parse`. Raises SettingsError with every problem."""
+    return from_file(stack.name, stack.path.parent, lab_is_made=lab_is_made)

@@ -43,22 +43,30 @@ def from_engine(root: Path = ROOT) -> tuple[Settings, Identity]:
     return settings, identity
 
 
-def from_file(stack: str, root: Path = ROOT) -> Settings:
+def from_file(stack: str, root: Path = ROOT, *, lab_is_made: bool = True) -> Settings:
     """The settings of a stack from its file, without an engine; its secrets stay encrypted and are not looked at.
 
-    Raises `SettingsError`.
+    `lab_is_made` as for `parse`. Raises `SettingsError`.
     """
     path = stack_file(stack, root)
+    config = read_document(path).get("config") or {}
+    prefix = f"{PROJECT}:"
+    own = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
+    return parse(own, path.name, root, lab_is_made=lab_is_made)
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """A stack's file as it stands there. Raises `SettingsError` where it is missing or no map, or has a key twice."""
     try:
-        document = yaml.load(path.read_text(), Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader that refuses duplicate keys
+        document = yaml.load(path.read_text(), Loader=_UniqueKeys) or {}  # noqa: S506 - a SafeLoader, but stricter
     except FileNotFoundError:
-        stacks = sorted(p.name.split(".")[1] for p in root.glob("Pulumi.*.yaml"))
+        stacks = sorted(p.name.removeprefix("Pulumi.").removesuffix(".yaml") for p in path.parent.glob("Pulumi.*.yaml"))
         raise SettingsError(path.name, [f"does not exist; there are {', '.join(stacks)}"]) from None
     except yaml.YAMLError as error:
         raise SettingsError(path.name, [" ".join(str(error).split())]) from None
-    config = (document or {}).get("config") or {}
-    prefix = f"{PROJECT}:"
-    return parse({k.removeprefix(prefix): v for k, v in config.items() if k.startswith(prefix)}, path.name, root)
+    if not isinstance(document, dict) or not isinstance(document.get("config") or {}, dict):
+        raise SettingsError(path.name, ["must be a map with `config:` in it"])
+    return document
 
 
 def _engine_config() -> dict[str, Any]:

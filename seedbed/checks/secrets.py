@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from seedbed import UserError, identities, passphrase
 from seedbed.findings import Finding, fail, ok, warn
-from seedbed.stackfile import ROOT, StackFile
+from seedbed.stackfile import StackFile
+from stacks.config import ROOT
 from stacks.identity import Identity, IdentityError
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from seedbed import UserError, identities, passphrase, stackfile
 from seedbed.store import META, StoreError, open_store
+from stacks.config import ROOT
 from stacks.identity import Identity, generate
 
 NAME = "init"
@@ -29,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def initialise(name: str, environment: Mapping[str, str], root: Path = stackfile.ROOT) -> Identity:
+def initialise(name: str, environment: Mapping[str, str], root: Path = ROOT) -> Identity:
     """Makes the stack's identity and writes it into its yaml, which is made where it is missing.
 
     Raises UserError, having changed nothing, where there is one already, where the stack lives on the lab, or where

@@ -18,6 +18,7 @@ from seedbed.graph import Job
 from seedbed.stackfile import StackFile
 from seedbed.steps import Step, ended, shown
 from seedbed.store import open_store
+from stacks.config import ROOT
 from stacks.identity import Identity
 from tools.env import DEV_STACK, exports
 from tools.progress import Progress, Timing
@@ -101,7 +102,7 @@ def _stack_job(stack: StackFile, progress: Progress) -> Job:
         tools: Toolchain = done[build.CLI]
         variables = {
             **os.environ,
-            **exports(stackfile.ROOT, stack.name, tools, environment.lab_backend(stack)),
+            **exports(ROOT, stack.name, tools, environment.lab_backend(stack)),
         }
         with progress.phase(f"state of stack {stack.name}") as phase:
             new = engine.init_stack(tools.pulumi, stack.name, variables, open_store(variables))
@@ -141,7 +142,7 @@ Next:
 
 def provide_kubectl(k3s: Path) -> None:
     """k3s is kubectl too, by that name: put it on the clone's PATH where the machine has none."""
-    link = stackfile.ROOT / ".tools" / "bin" / "kubectl"
+    link = ROOT / ".tools" / "bin" / "kubectl"
     if which("kubectl") is None or link.is_symlink():
         link.unlink(missing_ok=True)
         link.symlink_to(k3s)

@@ -28,7 +28,7 @@ def test_an_expected_error_is_one_line_and_no_traceback(monkeypatch, capsys, err
 
 def test_debugging_lets_the_error_through(monkeypatch):
     monkeypatch.setenv("SEEDBED_DEBUG", "1")
-    with pytest.raises(UserError, match="there is no stack 'nonesuch'"):
+    with pytest.raises(SettingsError, match=r"Pulumi\.nonesuch\.yaml"):
         cli.main(["kubeconfig", "nonesuch"])
 
 

@@ -17,7 +17,7 @@ config:  # the settings
 def test_a_missing_stack_names_those_that_are_there(tmp_path):
     (tmp_path / "Pulumi.dev.yaml").write_text("config: {}\n")
     (tmp_path / "Pulumi.prod.yaml").write_text("config: {}\n")
-    with pytest.raises(UserError, match=r"Pulumi\.prodd\.yaml is missing.*dev, prod"):
+    with pytest.raises(SettingsError, match=r"Pulumi\.prodd\.yaml cannot be used.*\n.*does not exist.*dev, prod"):
         stackfile.load("prodd", tmp_path)
 
 
@@ -30,7 +30,15 @@ def test_a_name_that_is_none_is_refused_before_any_file_is_opened(tmp_path, name
 @pytest.mark.parametrize("text", ["[1, 2]", "config: 7", "config: [", "just text"])
 def test_a_file_that_is_no_stack_is_named(tmp_path, text):
     (tmp_path / "Pulumi.x.yaml").write_text(text)
-    with pytest.raises(UserError, match=r"Pulumi\.x\.yaml"):
+    with pytest.raises(SettingsError, match=r"Pulumi\.x\.yaml"):
+        stackfile.load("x", tmp_path)
+
+
+def test_a_machine_that_is_there_twice_is_refused_before_a_lab_boots_one_of_the_two(tmp_path):
+    (tmp_path / "Pulumi.x.yaml").write_text(
+        "config:\n  seedbed:machines:\n    a: {role: server}\n    a: {role: agent}\n"
+    )
+    with pytest.raises(SettingsError, match="'a' is there twice"):
         stackfile.load("x", tmp_path)
 
 

@@ -213,6 +213,11 @@ def test_all_mistakes_are_reported_at_once():
         assert place in found
 
 
+def test_a_version_that_only_the_lab_has_a_digest_for_is_taken_before_the_lab_is_made():
+    config = changed(k3s__version="v1.99.0+k3s1", k3s__sha256File=".lab/none")
+    assert parse(config, "x", ROOT, lab_is_made=False).k3s_digests == {}
+
+
 def test_a_valid_host_key_of_an_existing_machine_is_taken():
     settings = parse(changed(machines__agent_a__hostKey=HOST_KEY), "x", ROOT)
     assert settings.machines["agent-a"].host_key == HOST_KEY
