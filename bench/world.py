@@ -23,7 +23,6 @@ class World:
 
     stack: Stack
     progress: Progress
-    up_output: str = ""
 
     @cached_property
     def environment(self) -> dict[str, str]:
@@ -74,8 +73,8 @@ def world(progress: Progress) -> Iterator[World]:
     stack = Stack.make(new_spec().subnet)
     try:
         with progress.phase("the stack that is measured"):
-            done = stack.seedbed("up", stack.name, timeout=UP_SECONDS)
-        yield World(stack, progress, done.stdout)
+            stack.seedbed("up", stack.name, timeout=UP_SECONDS)
+        yield World(stack, progress)
     finally:
         with progress.phase("lab down"):
             stack.remove()

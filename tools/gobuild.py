@@ -4,13 +4,12 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from tools import ToolError, cache
-from tools.process import politely, run
+from tools.process import answer, politely, run
 from tools.progress import Progress
 
 BUILD_SECONDS = 3600
@@ -112,18 +111,8 @@ def find_go(wanted: tuple[int, ...], progress: Progress) -> Path:
 
 def go_version(go: Path) -> str | None:
     """What `go version` says after "go version ", as in "go1.26.8 linux/amd64"; None if it does not run."""
-    try:
-        answer = subprocess.run(
-            [str(go), "version"],
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=True,
-            env={**os.environ, "GOTOOLCHAIN": "local"},
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip().removeprefix("go version ")
+    said = answer([go, "version"], {"GOTOOLCHAIN": "local"})
+    return None if said is None else said.removeprefix("go version ")
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from tools import ToolError
 
 LAST_LINES = 25
+ANSWER_SECONDS = 30
 
 
 def run(
@@ -54,6 +55,22 @@ def run(
     if process.returncode != 0:
         raise ToolError(_message(f"{what} failed (exit code {process.returncode})", output, remedy))
     return output
+
+
+def answer(argv: Sequence[str | Path], variables: Mapping[str, str]) -> str | None:
+    """What a program says when it is asked for its version, with more variables; None where it does not run."""
+    try:
+        done = subprocess.run(
+            [str(word) for word in argv],
+            capture_output=True,
+            text=True,
+            timeout=ANSWER_SECONDS,
+            check=True,
+            env={**os.environ, **variables},
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
 
 
 def politely(argv: Sequence[str]) -> list[str]:

@@ -7,7 +7,6 @@ built CLI stand the drop-ins of lab/plugins/.
 
 import os
 import shutil
-import subprocess
 import time
 from collections.abc import Set
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from pathlib import Path
 from tools import ToolError, cache, dropins, release
 from tools.download import DownloadError, WrongDigestError, reachable
 from tools.gobuild import build
-from tools.process import run
+from tools.process import answer, run
 from tools.progress import Progress
 from tools.versions import BUILT, RELEASE, pinned, required, satisfies
 
@@ -206,18 +205,8 @@ def _official_plugin(cli: Cli, name: str, progress: Progress, clone: Path) -> bo
 
 def _version(pulumi: Path) -> str | None:
     """What `pulumi version` says, without the v; None where it does not run."""
-    try:
-        answer = subprocess.run(
-            [str(pulumi), "version"],
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=True,
-            env={**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"},
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip().removeprefix("v") or None
+    said = answer([pulumi, "version"], {"PULUMI_SKIP_UPDATE_CHECK": "true"})
+    return said.removeprefix("v") or None if said else None
 
 
 def _place(file: Path, target: Path) -> Path:

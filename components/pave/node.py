@@ -51,7 +51,7 @@ class Node(pulumi.ComponentResource):
         self._args = args
         limits = args.timeouts
         wait = self._run(
-            steps.wait(machine=name, node_address=args.node_address, cloud_init_seconds=max(limits.connect - 10, 1)),
+            steps.wait(machine=name, node_address=args.node_address, cloud_init_seconds=limits.connect - 10),
             step_seconds=limits.connect,
             dial_seconds=limits.connect,
         )
