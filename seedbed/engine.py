@@ -9,7 +9,7 @@ from pathlib import Path
 from seedbed import UserError
 from seedbed.store import Store
 from stacks.config import ROOT
-from stacks.settings import PROJECT
+from stacks.model import PROJECT
 
 SHORT_SECONDS = 120
 UP_SECONDS = 3600

@@ -7,7 +7,8 @@ from typing import Any
 
 from seedbed import UserError
 from stacks.config import ROOT, from_file, read_document, stack_file
-from stacks.settings import PROJECT, Settings
+from stacks.model import PROJECT
+from stacks.settings import Settings
 
 IDENTITY = f"{PROJECT}:identity"
 IDENTITY_FILE = f"{PROJECT}:identityFile"

@@ -10,7 +10,8 @@ import yaml
 from pulumi.runtime.config import CONFIG, get_config_env
 
 from stacks.identity import Identity, IdentityError
-from stacks.settings import PROJECT, Settings, SettingsError, parse
+from stacks.model import PROJECT
+from stacks.settings import Settings, SettingsError, parse
 
 ROOT = Path(__file__).resolve().parent.parent
 """The repository; files that settings name are relative to it."""

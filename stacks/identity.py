@@ -49,8 +49,8 @@ class IdentityError(Exception):
 
 
 @dataclass(frozen=True)
-class HostKey:
-    """A machine's SSH host key.
+class SshKey:
+    """An ed25519 key pair for SSH.
 
     `public` is `ssh-ed25519 AAAA…` without a comment, the form that `connection.hostKey` takes; `private` is
     OpenSSH's own PEM.
@@ -121,11 +121,16 @@ class Identity(_Model):
         """One line of JSON; all of it is secret."""
         return self.model_dump_json(by_alias=True)
 
-    def host_key(self, full_name: str) -> HostKey:
+    def host_key(self, full_name: str) -> SshKey:
         """The SSH host key of one machine generation, the same every time it is asked for."""
-        seed = HKDF(hashes.SHA256(), 32, salt=None, info=f"seedbed ssh host key {full_name}".encode()).derive(
-            base64.b64decode(self.host_key_seed)
-        )
+        return self._derived(f"seedbed ssh host key {full_name}")
+
+    def deploy_key(self, number: int) -> SshKey:
+        """The SSH key that reads the repository; each number gives another, so that one that leaked can be replaced."""
+        return self._derived(f"seedbed deploy key {number}")
+
+    def _derived(self, purpose: str) -> SshKey:
+        seed = HKDF(hashes.SHA256(), 32, salt=None, info=purpose.encode()).derive(base64.b64decode(self.host_key_seed))
         return _openssh(ed25519.Ed25519PrivateKey.from_private_bytes(seed))
 
     @property
@@ -204,7 +209,7 @@ def generate() -> Identity:
 _OPENSSH_PUBLIC = (serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
 
 
-def _openssh(key: ed25519.Ed25519PrivateKey) -> HostKey:
+def _openssh(key: ed25519.Ed25519PrivateKey) -> SshKey:
     """OpenSSH's private key format with check bytes taken from the key itself.
 
     The library draws them at random, which would make a machine's user data differ from preview to preview.
@@ -232,7 +237,7 @@ def _openssh(key: ed25519.Ed25519PrivateKey) -> HostKey:
     text = base64.b64encode(body).decode()
     lines = [text[i : i + 70] for i in range(0, len(text), 70)]
     pem = "\n".join(["-----BEGIN OPENSSH PRIVATE KEY-----", *lines, "-----END OPENSSH PRIVATE KEY-----", ""])
-    return HostKey(public=f"ssh-ed25519 {base64.b64encode(blob).decode()}", private=pem)
+    return SshKey(public=f"ssh-ed25519 {base64.b64encode(blob).decode()}", private=pem)
 
 
 def _years(years: int) -> datetime.timedelta:

@@ -12,12 +12,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic.alias_generators import to_camel
+from pydantic import Field, ValidationError
 
 from components.versions import K3S_RELEASE_URL, K3S_RELEASES
-
-PROJECT = "seedbed"
+from stacks import seed_settings
+from stacks.model import PROJECT, Model
+from stacks.seed_settings import Seed, SeedSettings
 
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
 _HOST_KEY = re.compile(r"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI[A-Za-z0-9+/]{43}")
@@ -42,11 +42,7 @@ class Role(StrEnum):
     AGENT = "agent"
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
-
-
-class Cluster(_Model):
+class Cluster(Model):
     """`init` is the full name of the server that makes the cluster, once; `endpoint` the name or address that the API is
     reached by when it is not a server's own, such as a load balancer's."""
 
@@ -55,7 +51,7 @@ class Cluster(_Model):
     tls_sans: tuple[str, ...] = ()
 
 
-class Network(_Model):
+class Network(Model):
     """The machines' own network and the two that k3s makes; none may overlap another."""
 
     machines: ipaddress.IPv4Network
@@ -63,7 +59,7 @@ class Network(_Model):
     services: ipaddress.IPv4Network = ipaddress.IPv4Network("10.43.0.0/16")
 
 
-class Machine(_Model):
+class Machine(Model):
     """`address` is where SSH goes; `node_address` where the other nodes reach it, by default the same."""
 
     role: Role
@@ -71,7 +67,7 @@ class Machine(_Model):
     generation: Annotated[int, Field(strict=True, ge=1)] = 1
     node_address: ipaddress.IPv4Address | None = None
     host_key: str | None = None
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = Field(default_factory=dict)
     taints: tuple[str, ...] = ()
 
     @property
@@ -80,29 +76,32 @@ class Machine(_Model):
         return str(self.node_address or self.address)
 
 
-class K3s(_Model):
+class K3s(Model):
     """Which k3s: a version of `components/versions.py`, or any with its own digest."""
 
     version: str
-    sha256: dict[str, str] = {}
+    sha256: dict[str, str] = Field(default_factory=dict)
     sha256_file: Path | None = None
     release_url: str = K3S_RELEASE_URL
     disable: tuple[str, ...] = ()
     kubelet_args: tuple[str, ...] = ()
 
 
-class Ssh(_Model):
+class Ssh(Model):
     """How the operator logs in to every machine."""
 
     user: Annotated[str, Field(pattern=r"^[a-z_][-a-z0-9_]*$")] = "root"
     port: Annotated[int, Field(strict=True, ge=1, le=65535)] = 22
 
 
-class Timeouts(_Model):
-    """Seconds: for a machine to answer and finish its first boot, and for each further step."""
+class Timeouts(Model):
+    """Seconds: for a machine to answer and finish its first boot, for each further step, for all applications to be
+    Synced, and for them to be Healthy after that, which is reported and not required."""
 
     connect: Annotated[int, Field(strict=True, ge=20, le=3600)] = 300
     step: Annotated[int, Field(strict=True, ge=30, le=3600)] = 600
+    sync: Annotated[int, Field(strict=True, ge=30, le=3600)] = 600
+    health: Annotated[int, Field(strict=True, ge=0, le=3600)] = 120
 
 
 @dataclass(frozen=True)
@@ -116,6 +115,8 @@ class Settings:
     k3s_digests: Mapping[str, str]
     ssh: Ssh
     timeouts: Timeouts
+    seed: Seed | None
+    """None: a cluster that nothing is planted in."""
     identity_file: Path | None
 
     def full_name(self, name: str) -> str:
@@ -135,17 +136,18 @@ class Settings:
 
 
 # Top-level key -> its model; the two that have none are single values.
-_SECTIONS: dict[str, type[_Model]] = {
+_SECTIONS: dict[str, type[Model]] = {
     "cluster": Cluster,
     "network": Network,
     "k3s": K3s,
     "ssh": Ssh,
+    "seed": SeedSettings,
     "timeouts": Timeouts,
 }
-_OPTIONAL_SECTIONS = {"ssh", "timeouts"}
+_DEFAULT_SECTIONS = {"ssh", "timeouts"}
 _OTHER_KEYS = {"machines", "identity", "identityFile"}
 
-_M = TypeVar("_M", bound=_Model)
+_M = TypeVar("_M", bound=Model)
 
 
 def parse(config: Mapping[str, Any], source: str, root: Path, *, lab_is_made: bool = True) -> Settings:
@@ -160,7 +162,9 @@ def parse(config: Mapping[str, Any], source: str, root: Path, *, lab_is_made: bo
     problems += [f"{PROJECT}:{key}: {_unknown(key, known)}" for key in sorted(config.keys() - known)]
     sections: dict[str, Any] = {}
     for key, model in _SECTIONS.items():
-        if key not in config and key not in _OPTIONAL_SECTIONS:
+        if key == "seed" and key not in config:
+            sections[key] = None
+        elif key not in config and key not in _DEFAULT_SECTIONS:
             problems.append(f"{PROJECT}:{key}: missing; see Pulumi.dev.yaml for what it holds")
         else:
             sections[key] = _validate(model, config.get(key, {}), f"{PROJECT}:{key}", problems)
@@ -175,6 +179,8 @@ def parse(config: Mapping[str, Any], source: str, root: Path, *, lab_is_made: bo
     digests: Mapping[str, str] = {}
     if k3s is not None:
         digests = _k3s_digests(k3s, root, problems, lab_is_made=lab_is_made)
+    if sections.get("seed") is not None:
+        sections["seed"] = seed_settings.resolve(sections["seed"], root, problems, lab_is_made=lab_is_made)
     identity_file = config.get("identityFile")
     if identity_file is not None and not isinstance(identity_file, str):
         problems.append(f"{PROJECT}:identityFile: must be the path of a file")

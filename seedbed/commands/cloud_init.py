@@ -11,7 +11,7 @@ import sys
 import yaml
 
 from seedbed import UserError, identities, stackfile
-from stacks.identity import HostKey
+from stacks.identity import SshKey
 from stacks.settings import Settings
 
 NAME = "cloud-init"
@@ -43,7 +43,7 @@ def full_name(settings: Settings, machine: str) -> str:
     raise UserError(f"there is no machine {machine!r} in this stack; there are {', '.join(sorted(names))}")
 
 
-def user_data(name: str, host_key: HostKey, operator_public_key: str, user: str) -> str:
+def user_data(name: str, host_key: SshKey, operator_public_key: str, user: str) -> str:
     """The user data as text. Fields: cloud-init's modules ssh, set_hostname and users_groups."""
     data: dict[str, object] = {
         "hostname": name,
