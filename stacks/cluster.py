@@ -3,8 +3,8 @@
 import pulumi
 
 from components.metal import ExistingHost, ExistingHostArgs
-from components.pave import Node, NodeArgs, Timeouts, k3s
-from components.pave.script import Step
+from components.pave import Node, NodeArgs, k3s
+from components.remote import Step, Timeouts
 from stacks.identity import ADMIN_GROUP, Identity, kubeconfig
 from stacks.settings import Role, Settings
 

@@ -1,5 +1,5 @@
 """Paving: one machine becomes one cluster member, once."""
 
-from components.pave.node import Node, NodeArgs, Timeouts
+from components.pave.node import Node, NodeArgs
 
-__all__ = ["Node", "NodeArgs", "Timeouts"]
+__all__ = ["Node", "NodeArgs"]

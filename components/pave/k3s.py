@@ -1,6 +1,5 @@
 """The step `k3s`: what a server and an agent are configured with, and the secrets that they get on standard input."""
 
-import base64
 import hashlib
 import ipaddress
 from collections.abc import Mapping, Sequence
@@ -9,7 +8,8 @@ from urllib.parse import quote
 
 import yaml
 
-from components.pave.script import Step, render
+from components.pave.steps import SCRIPTS
+from components.remote.script import Step, render
 
 API_PORT = 6443
 CONFIG_DIR = "/etc/rancher/k3s"
@@ -131,12 +131,12 @@ def _step(member: Member, *, role: str, mode: str, config: Mapping[str, object],
         "CONFIG": yaml.safe_dump(dict(config), sort_keys=True).strip(),
         "UNIT_FILE": unit_file(role).strip(),
     }
-    return render("k3s", variables | {"CA_SHA256": "", "MANIFEST": "", "PEERS": ""} | server)
+    return render(SCRIPTS, "k3s", variables | {"CA_SHA256": "", "MANIFEST": "", "PEERS": ""} | server)
 
 
 def init_server_secrets(*, files: Mapping[str, str], token: str, agent_token: str) -> str:
     """Standard input of the step on the first server: the cluster's certificate authorities and both tokens."""
-    authorities = [_line("0600", f"{TLS_DIR}/{name}", text) for name, text in sorted(files.items())]
+    authorities = [_file("0600", f"{TLS_DIR}/{name}", text) for name, text in sorted(files.items())]
     return "".join([*authorities, _tokens({"token": token, "agent-token": agent_token})])
 
 
@@ -151,11 +151,13 @@ def agent_secrets(*, token: str) -> str:
 
 
 def _tokens(tokens: Mapping[str, str]) -> str:
-    return _line("0600", f"{CONFIG_DIR}/config.yaml.d/90-tokens.yaml", yaml.safe_dump(dict(tokens)))
+    return _file("0600", f"{CONFIG_DIR}/config.yaml.d/90-tokens.yaml", yaml.safe_dump(dict(tokens)))
 
 
-def _line(mode: str, path: str, text: str) -> str:
-    return f"{mode} {path} {base64.b64encode(text.encode()).decode()}\n"
+def _file(mode: str, path: str, text: str) -> str:
+    """A line that says how many lines of text follow, and where they belong."""
+    text = text.removesuffix("\n") + "\n"
+    return f"{mode} {text.count(chr(10))} {path}\n{text}"
 
 
 def unit_file(role: str) -> str:

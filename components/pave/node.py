@@ -7,22 +7,7 @@ from pulumi_command import remote
 
 from components.metal import ExistingHost
 from components.pave import steps
-from components.pave.script import Step, command, stdin
-
-# What a step was first run with is what it stays: a changed key, address or text never runs it again (design rule 7).
-FROZEN = ("addPreviousOutputInEnv", "connection", "create", "logging", "stdin", "update")
-
-PER_DIAL_SECONDS = 15
-STEP_DIAL_SECONDS = 60
-MARGIN_SECONDS = 30
-
-
-@dataclass(frozen=True, kw_only=True)
-class Timeouts:
-    """Bounds in seconds: `connect` for a machine to answer and to finish its first boot, `step` for each later step."""
-
-    connect: int
-    step: int
+from components.remote import Step, Timeouts, run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,57 +34,29 @@ class Node(pulumi.ComponentResource):
     def __init__(self, name: str, args: NodeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("seedbed:pave:Node", name, None, opts)
         self._args = args
-        limits = args.timeouts
-        wait = self._run(
-            steps.wait(machine=name, node_address=args.node_address, cloud_init_seconds=limits.connect - 10),
-            step_seconds=limits.connect,
-            dial_seconds=limits.connect,
+        connect = args.timeouts.connect
+        wait = run(
+            f"{name}-wait",
+            steps.wait(machine=name, node_address=args.node_address, cloud_init_seconds=connect - 10),
+            args.host,
+            parent=self,
+            seconds=connect,
+            dial_seconds=connect,
         )
-        base = self._run(steps.base(machine=name), after=(wait,))
-        docker = self._run(steps.docker(machine=name), after=(base,))
-        secret = pulumi.Output.secret(args.secrets).apply(lambda secrets: stdin(args.k3s, secrets))
-        self.joined = self._run(args.k3s, after=(docker, *args.after), secret_stdin=secret)
+        base = self._step(steps.base(machine=name), (wait,))
+        docker = self._step(steps.docker(machine=name), (base,))
+        self.joined = self._step(args.k3s, (docker, *args.after), args.secrets)
         self.register_outputs({})
 
-    def _run(
-        self,
-        step: Step,
-        *,
-        after: tuple[pulumi.Resource, ...] = (),
-        secret_stdin: pulumi.Input[str] | None = None,
-        step_seconds: int | None = None,
-        dial_seconds: int = STEP_DIAL_SECONDS,
+    def _step(
+        self, step: Step, after: tuple[pulumi.Resource, ...], secrets: pulumi.Input[str] | None = None
     ) -> remote.Command:
-        seconds = step_seconds or self._args.timeouts.step
-        host = self._args.host
-        return remote.Command(
+        return run(
             f"{self._name}-{step.name}",
-            connection=host.connection(dial_error_limit=dial_attempts(dial_seconds), per_dial_timeout=PER_DIAL_SECONDS),
-            create=command(step, user=host.user, timeout_seconds=seconds),
-            # Without it an update would run `create` again.
-            update="true",
-            stdin=secret_stdin or stdin(step),
-            add_previous_output_in_env=False,
-            logging=remote.Logging.STDERR,
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=list(after),
-                ignore_changes=list(FROZEN),
-                additional_secret_outputs=["stdout", "stderr"],
-                custom_timeouts=pulumi.CustomTimeouts(create=f"{dial_seconds + seconds + MARGIN_SECONDS}s"),
-            ),
+            step,
+            self._args.host,
+            parent=self,
+            seconds=self._args.timeouts.step,
+            after=after,
+            secrets=secrets,
         )
-
-
-def dial_attempts(seconds: float) -> int:
-    """How many dials the provider must be allowed so that a machine that refuses them is tried for `seconds`.
-
-    It waits 0.1 s after the first and half as long again after each further one, 5 s at most.
-    Source: pulumi-command v1.2.1, provider/pkg/provider/remote/connection.go and pulumi's sdk util/retry.
-    """
-    attempts, delay = 1, 0.1
-    while seconds > 0:
-        seconds -= delay
-        delay = min(delay * 1.5, 5.0)
-        attempts += 1
-    return attempts

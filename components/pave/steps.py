@@ -1,8 +1,11 @@
 """The steps that every machine goes through, whatever its role: `wait`, `base` and `docker`."""
 
 import json
+from pathlib import Path
 
-from components.pave.script import Step, render
+from components.remote.script import Step, render
+
+SCRIPTS = Path(__file__).parent / "scripts"
 
 KERNEL_EXACT = {
     # What k3s' kubelet insists on where it may not set it itself.
@@ -53,6 +56,7 @@ DAEMON_JSON = {"live-restore": True, "log-driver": "local"}
 def wait(*, machine: str, node_address: str, cloud_init_seconds: int) -> Step:
     """The machine answers, has finished its first boot, and can be paved."""
     return render(
+        SCRIPTS,
         "wait",
         {
             "NODE": machine,
@@ -67,6 +71,7 @@ def base(*, machine: str) -> Step:
     exact = [f"{name}={value}" for name, value in (KERNEL_EXACT | NETWORK_SETTINGS).items()]
     floors = [f"{name}>={value}" for name, value in KERNEL_FLOORS.items()]
     return render(
+        SCRIPTS,
         "base",
         {
             "NODE": machine,
@@ -80,4 +85,4 @@ def base(*, machine: str) -> Step:
 
 def docker(*, machine: str) -> Step:
     """The distribution's Docker engine."""
-    return render("docker", {"NODE": machine, "DAEMON_JSON": json.dumps(DAEMON_JSON, sort_keys=True)})
+    return render(SCRIPTS, "docker", {"NODE": machine, "DAEMON_JSON": json.dumps(DAEMON_JSON, sort_keys=True)})

@@ -90,6 +90,6 @@ def _masked(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if value.startswith("set -Eeuo pipefail\n"):
-        return [line for line in value.partition("\n\n")[0].splitlines()[1:] if not line.startswith("DIGEST=")]
+        return [line for line in value.partition("\nsource <(")[0].splitlines()[1:] if not line.startswith("DIGEST=")]
     value = re.sub(r"ssh-ed25519 \S+", "ssh-ed25519 <of the identity>", value)
     return re.sub(r"(bash -s \w+) [0-9a-f]{12}$", r"\1 <digest>", value)

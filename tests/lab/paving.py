@@ -24,7 +24,7 @@ CONNECT_SECONDS, STEP_SECONDS = 20, 90
 """The settings of these stacks: short, so that a machine that hangs is given up soon."""
 
 STEP_DIAL_SECONDS, MARGIN_SECONDS = 60, 30
-"""Of components/pave/node.py: what the documented bounds are made of."""
+"""Of components/remote/command.py: what the documented bounds are made of."""
 
 WAIT_BOUND = 2 * CONNECT_SECONDS + MARGIN_SECONDS
 STEP_BOUND = STEP_DIAL_SECONDS + STEP_SECONDS + MARGIN_SECONDS

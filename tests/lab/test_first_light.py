@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from components.pave import steps
-from components.pave.script import command, stdin
+from components.remote.script import command, stdin
 from lab.internet import s3
 from tests.lab import secret_search
 from tests.lab.changes import STEPS, previewed, whole_machine

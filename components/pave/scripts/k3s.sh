@@ -56,12 +56,13 @@ refuse_foreign_ca() {
   [ "$(digest $ca)" = "$CA_SHA256" ] || fail "k3s on this machine has another cluster's CA" "replace the machine: it was a member of another cluster"
 }
 
-# Each line is MODE PATH BASE64. k3s makes what is missing of its own accord and refuses what was changed later, so a
-# file that is there stays.
+# Each file is a line MODE LINES PATH and as many lines of text. k3s makes what is missing of its own accord and refuses
+# what was changed later, so a file that is there stays.
 install_secrets() {
-  local mode path data
-  while read -r mode path data; do
-    [ -e "$path" ] || base64 -d <<<"$data" | put "$path" "$mode"
+  local mode count path lines
+  while read -r mode count path; do
+    mapfile -n "$count" lines
+    [ -e "$path" ] || printf %s "${lines[@]}" | put "$path" "$mode"
   done
   [ ! -d $DIR/server/tls ] || chmod 0700 $DIR/server $DIR/server/tls
 }

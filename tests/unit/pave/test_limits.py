@@ -2,15 +2,15 @@
 
 import subprocess
 
-from components.pave.script import Step, _read, command, stdin
+from components.remote.script import LIBRARY, Step, command, source, stdin
 
 
 def test_a_step_whose_time_is_over_says_so_and_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setattr("components.pave.script.LOCK_FILE", str(tmp_path / "lock"))
+    monkeypatch.setattr("components.remote.script.LOCK_FILE", str(tmp_path / "lock"))
     body = "main() { say hanging; sleep 600; }"
     step = Step(
         name="base",
-        text=f"set -Eeuo pipefail\nNODE=agent-a-1 STEP=base\n{_read('lib.sh')}\n{body}\nmain; exit 0\n",
+        text=f"set -Eeuo pipefail\nNODE=agent-a-1 STEP=base\n{source(LIBRARY)}\n{body}\nmain; exit 0\n",
         digest="0",
     )
     run = subprocess.run(

@@ -2,7 +2,8 @@
 
 import subprocess
 
-from components.pave.script import _read
+from components.pave.steps import SCRIPTS
+from components.remote.script import LIBRARY, source
 
 MANAGER = r"""
 NODE=server-a-1 STEP=base
@@ -17,7 +18,7 @@ dpkg() { echo "dpkg $1 $2" >>calls; rm interrupted; }
 
 
 def install(tmp_path) -> subprocess.CompletedProcess[str]:
-    script = f"set -Eeuo pipefail\n{_read('lib.sh')}\n{MANAGER}\ninstall_packages docker.io\n"
+    script = f"set -Eeuo pipefail\n{source(LIBRARY, SCRIPTS / 'common.sh')}\n{MANAGER}\ninstall_packages docker.io\n"
     return subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=20, check=False)
 
 

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from components.pave import k3s, steps
-from components.pave.node import dial_attempts
-from components.pave.script import Step, command, render, stdin
+from components.remote.command import dial_attempts
+from components.remote.script import LIBRARY, Step, command, render, source, stdin
 
 RELEASE = k3s.K3sRelease(version="v1.34.2+k3s1", sha256={"amd64": "a" * 64}, url="https://mirror.example.org/k3s")
 MEMBER = k3s.Member(
@@ -58,7 +58,7 @@ def test_the_command_line_is_short_and_names_the_step():
 
 
 def test_the_command_line_limits_locks_and_leaves_standard_input_to_the_script(tmp_path, monkeypatch):
-    monkeypatch.setattr("components.pave.script.LOCK_FILE", str(tmp_path / "lock"))
+    monkeypatch.setattr("components.remote.script.LOCK_FILE", str(tmp_path / "lock"))
     step = Step(
         name="echo", text='main() { read -r line; printf \'got %s by %s\' "$line" "$1"; }\nmain "$@"\n', digest="0"
     )
@@ -80,7 +80,7 @@ def test_what_follows_a_script_is_read_by_it_whole_and_never_run_as_commands(bod
 
 
 def test_a_script_that_hangs_is_ended_by_its_own_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr("components.pave.script.LOCK_FILE", str(tmp_path / "lock"))
+    monkeypatch.setattr("components.remote.script.LOCK_FILE", str(tmp_path / "lock"))
     step = Step(name="hang", text="sleep 600\n", digest="0")
     line = command(step, user="root", timeout_seconds=1)
     run = subprocess.run(["sh", "-c", line], input=stdin(step), text=True, timeout=20, check=False)
@@ -93,7 +93,9 @@ def test_another_user_than_root_gets_there_by_sudo_without_a_password():
 
 
 def test_values_are_quoted_for_the_shell():
-    step = render("wait", {"NODE": "a'; touch /tmp/owned; '", "NODE_ADDRESS": "$(id)", "CLOUD_INIT_SECONDS": "1"})
+    step = render(
+        steps.SCRIPTS, "wait", {"NODE": "a'; touch /tmp/owned; '", "NODE_ADDRESS": "$(id)", "CLOUD_INIT_SECONDS": "1"}
+    )
     script = step.text.partition("\nmain; ")[0] + '\nprintf "%s %s" "$NODE" "$NODE_ADDRESS"\n'
     shown = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, timeout=10)
     assert shown.stdout == "a'; touch /tmp/owned; ' $(id)"
@@ -147,9 +149,30 @@ def test_the_downloads_path_has_its_plus_sign_encoded():
 
 
 def test_secrets_travel_as_files_that_only_root_may_read():
-    lines = k3s.init_server_secrets(files={"service.key": "KEY"}, token="t", agent_token="a").splitlines()
-    assert all(line.startswith("0600 /") for line in lines)
-    assert any(line.split()[1] == "/var/lib/rancher/k3s/server/tls/service.key" for line in lines)
+    secrets = k3s.init_server_secrets(files={"service.key": "FIRST\nSECOND\n"}, token="t", agent_token="a")
+    assert secrets == (
+        "0600 2 /var/lib/rancher/k3s/server/tls/service.key\nFIRST\nSECOND\n"
+        "0600 2 /etc/rancher/k3s/config.yaml.d/90-tokens.yaml\nagent-token: a\ntoken: t\n"
+    )
+
+
+def test_the_files_arrive_as_they_were_sent(tmp_path):
+    """Told apart by the lines that each says to have, whatever is in them."""
+    files = {"a.key": "one\n0600 1 /etc/passwd\n\n  two\\n %s\n", "b.crt": "three\n"}
+    secrets = k3s.init_server_secrets(files=files, token="t", agent_token="a").replace(" /", f" {tmp_path}/")
+    body = source(LIBRARY, steps.SCRIPTS / "k3s.sh")
+    script = f"NODE=a STEP=k3s\n{body}\nDIR={tmp_path}/none\ninstall_secrets\n"
+    subprocess.run(["bash", "-c", script], input=secrets, text=True, check=True, timeout=10)
+    for name, text in files.items():
+        file = tmp_path / "var/lib/rancher/k3s/server/tls" / name
+        assert file.read_text() == text.replace(" /", f" {tmp_path}/")
+        assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_comments_stay_behind_and_lines_keep_their_numbers(tmp_path):
+    file = tmp_path / "x.sh"
+    file.write_text("a\n\n  # why\nb # stays\n#c\nd\n")
+    assert source(file) == "a\n\n\nb # stays\n\nd\n"
 
 
 def test_dockers_configuration_is_one_that_docker_reads():

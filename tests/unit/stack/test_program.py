@@ -1,6 +1,5 @@
 """What the program asks the engine for: resources, order, options, and where secrets may be."""
 
-import base64
 import itertools
 
 import pulumi
@@ -121,9 +120,8 @@ def test_no_secret_is_in_clear_anywhere(run, identity):
 
 def test_agents_get_the_agents_token_and_never_the_servers(run, identity):
     stdin = script(run("prod"), "agent-a-1").partition("\nmain; exit 0\n")[2]
-    decoded = b"".join(base64.b64decode(line.split()[2]) for line in stdin.splitlines()).decode()
-    assert identity.agent_token in decoded
-    assert identity.server_token not in decoded
+    assert identity.agent_token in stdin
+    assert identity.server_token not in stdin
     assert ".key" not in stdin
 
 

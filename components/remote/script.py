@@ -1,20 +1,25 @@
 """What a remote step is: a bash script rendered by a pure function, and the command line that runs it on the machine.
 
-The bodies are the files in `scripts/`. Each defines `pave` and `prove` and uses the variables that its renderer in this
-package sets; `scripts/lib.sh` holds what they share.
+A step's body is `<folder>/<step>.sh`. It defines `main` or what the `main` of `<folder>/common.sh` calls, and uses the
+variables that its renderer sets; `scripts/lib.sh` holds what all steps share.
 """
 
+import base64
+import gzip
 import hashlib
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-_STEPS = Path(__file__).parent / "scripts"
+LIBRARY = Path(__file__).parent / "scripts" / "lib.sh"
 
 LOCK_FILE = "/run/seedbed.lock"
 """Held while a step runs: the script of a killed `up` runs on to its end, and the next `up` waits for it."""
+
+_COMMENT = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,18 +34,28 @@ class Step:
     digest: str
 
 
-def render(step: str, variables: Mapping[str, str]) -> Step:
-    """The script of `scripts/<step>.sh` with its variables in front.
+def render(folder: Path, step: str, variables: Mapping[str, str]) -> Step:
+    """The script `<folder>/<step>.sh` with its variables in front.
 
     Values are quoted for the shell; the result is the same for the same variables, whatever their order.
     """
     assignments = "".join(f"{name}={shlex.quote(value)}\n" for name, value in sorted(variables.items()))
-    body = _read(f"{step}.sh")
+    body = source(LIBRARY, folder / "common.sh", folder / f"{step}.sh")
     digest = hashlib.sha256(f"{assignments}\0{body}".encode()).hexdigest()
+    # The state keeps the text of every step of every machine twice, and a preview shows it: what differs between machines
+    # is readable, what is in git is packed.
     # What follows on standard input is for `main` to read, so nothing may stand between. What it leaves there bash would
     # run as commands, did the same line not end it.
-    text = f"set -Eeuo pipefail\nSTEP={step}\nDIGEST={digest}\n{assignments}\n{_read('lib.sh')}\n{body}\nmain; exit 0\n"
+    text = (
+        f"set -Eeuo pipefail\nSTEP={step}\nDIGEST={digest}\n{assignments}"
+        f"source <(base64 -d <<<'{_packed(body)}' | gunzip)\nmain; exit 0\n"
+    )
     return Step(name=step, text=text, digest=digest)
+
+
+def source(*files: Path) -> str:
+    """The files one behind the other, without comments; the lines stay, so that an error's number can be found."""
+    return "".join(map(_read, files))
 
 
 def command(step: Step, *, user: str, timeout_seconds: int) -> str:
@@ -64,5 +79,10 @@ def stdin(step: Step, secrets: str = "") -> str:
 
 
 @cache
-def _read(name: str) -> str:
-    return (_STEPS / name).read_text()
+def _read(path: Path) -> str:
+    return _COMMENT.sub("", path.read_text())
+
+
+@cache
+def _packed(text: str) -> str:
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()

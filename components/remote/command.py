@@ -1,0 +1,76 @@
+"""A step as a resource: one remote command that runs once and stays what it was."""
+
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_command import remote
+
+from components.metal import ExistingHost
+from components.remote.script import Step, command, stdin
+
+# What a step was first run with is what it stays: a changed key, address or text never runs it again (design rule 7).
+FROZEN = ("addPreviousOutputInEnv", "connection", "create", "logging", "stdin", "update")
+
+PER_DIAL_SECONDS = 15
+STEP_DIAL_SECONDS = 60
+MARGIN_SECONDS = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeouts:
+    """Bounds in seconds: `connect` for a machine to answer and to finish its first boot, `step` for each later step."""
+
+    connect: int
+    step: int
+
+
+def run(
+    name: str,
+    step: Step,
+    host: ExistingHost,
+    *,
+    parent: pulumi.Resource,
+    seconds: int,
+    after: tuple[pulumi.Resource, ...] = (),
+    secrets: pulumi.Input[str] | None = None,
+    dial_seconds: int = STEP_DIAL_SECONDS,
+) -> remote.Command:
+    """Run `step` on `host` when `after` is there, with `secrets` behind it on standard input.
+
+    It may take `seconds`, and the machine `dial_seconds` to let in.
+    """
+    if secrets is None:
+        text: pulumi.Input[str] = stdin(step)
+    else:
+        text = pulumi.Output.secret(secrets).apply(lambda secrets: stdin(step, secrets))
+    return remote.Command(
+        name,
+        connection=host.connection(dial_error_limit=dial_attempts(dial_seconds), per_dial_timeout=PER_DIAL_SECONDS),
+        create=command(step, user=host.user, timeout_seconds=seconds),
+        # Without it an update would run `create` again.
+        update="true",
+        stdin=text,
+        add_previous_output_in_env=False,
+        logging=remote.Logging.STDERR,
+        opts=pulumi.ResourceOptions(
+            parent=parent,
+            depends_on=list(after),
+            ignore_changes=list(FROZEN),
+            additional_secret_outputs=["stdout", "stderr"],
+            custom_timeouts=pulumi.CustomTimeouts(create=f"{dial_seconds + seconds + MARGIN_SECONDS}s"),
+        ),
+    )
+
+
+def dial_attempts(seconds: float) -> int:
+    """How many dials the provider must be allowed so that a machine that refuses them is tried for `seconds`.
+
+    It waits 0.1 s after the first and half as long again after each further one, 5 s at most.
+    Source: pulumi-command v1.2.1, provider/pkg/provider/remote/connection.go and pulumi's sdk util/retry.
+    """
+    attempts, delay = 1, 0.1
+    while seconds > 0:
+        seconds -= delay
+        delay = min(delay * 1.5, 5.0)
+        attempts += 1
+    return attempts
