@@ -27,10 +27,18 @@ UPSTREAM_HOSTS = RELEASE_HOSTS | REGISTRY_HOSTS
 SELF = "internet.seedbed.internal"
 """The small internet's own name, for its `/healthz`. `.internal` is reserved for private use (ICANN, 2024)."""
 
+GIT = "git.seedbed.internal"
+"""The lab's git server, which speaks SSH only."""
+
 
 def all_names(extra: Iterable[str] = ()) -> list[str]:
-    """Every name that the lab answers, sorted; `extra` are hosts that only this lab serves."""
+    """Every name that the lab answers over HTTPS, sorted; `extra` are hosts that only this lab serves."""
     return sorted(UPSTREAM_HOSTS | {SELF} | set(extra))
+
+
+def dns_names(extra: Iterable[str] = ()) -> list[str]:
+    """Every name that the lab has an address for, sorted."""
+    return sorted({GIT, *all_names(extra)})
 
 
 def registry_of(host: str) -> str:

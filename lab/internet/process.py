@@ -1,11 +1,14 @@
 """Detached processes of a lab: started once, known by a pid file, ended without hitting another's process."""
 
+import fcntl
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -36,6 +39,19 @@ def services_dir(lab_dir: Path) -> Path:
     folder = lab_dir / "services"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder
+
+
+def digest(*parts: str) -> str:
+    """A fingerprint of what a service is started with."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+@contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """One at a time works on `folder`, which exists."""
+    with (folder / ".lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def spawn(folder: Path, name: str, argv: Sequence[str], env: Mapping[str, str], cwd: Path, fingerprint: str) -> Daemon:
@@ -79,6 +95,12 @@ def running(folder: Path, name: str) -> Daemon | None:
     except (OSError, ValueError, TypeError):
         return None
     return daemon if _start_time(daemon.pid) == daemon.start_time else None
+
+
+def runs(folder: Path, name: str, fingerprint: str) -> bool:
+    """Whether service `name` lives, and was started with just this."""
+    daemon = running(folder, name)
+    return daemon is not None and daemon.fingerprint == fingerprint
 
 
 def stop(folder: Path, name: str, marker: Sequence[str] = ()) -> bool:

@@ -1,21 +1,17 @@
 """Starts, stops and looks after the small internet of one lab."""
 
-import fcntl
-import hashlib
 import http.client
 import json
-import os
 import ssl
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab import LabError
 from lab.internet import dns, netns, pki, process
-from lab.internet.names import SELF, all_names
+from lab.internet.names import SELF, dns_names
 from tools import cache
 from tools.debian import ensure_packages
 from tools.progress import Progress
@@ -27,7 +23,6 @@ _DNS, _HTTPS = "dnsmasq", "internet"
 _DNS_CONFIG, _HTTPS_CONFIG = "dnsmasq.conf", "internet.conf.json"
 _POLL = 0.05
 _PROBE_SECONDS = 1.0
-_REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -95,10 +90,9 @@ def start(
         resolvers = dns.outer_resolvers()
     if not resolvers:
         progress.line("no resolver of this machine can be used from the lab: hosts resolve only the lab's own names")
-    names = all_names(serve)
-    with _lock(folder):
+    with process.lock(folder):
         pki.ensure_authority(lab_dir)
-        dns_text = dns.render_config(address, names, resolvers, ports.dns)
+        dns_text = dns.render_config(address, dns_names(serve), resolvers, ports.dns)
         settings = {
             "lab_dir": str(lab_dir.absolute()),
             "netns": netns_name,
@@ -113,19 +107,21 @@ def start(
         }
         https_text = json.dumps(settings, indent=1)
         fingerprints = {
-            _DNS: _digest(dns_text, netns_name or ""),
-            _HTTPS: _digest(https_text, _sources(), (lab_dir / "ca.crt").read_text()),
+            _DNS: process.digest(dns_text, netns_name or ""),
+            _HTTPS: process.digest(https_text, _sources(), (lab_dir / "ca.crt").read_text()),
         }
         settings["fingerprint"] = fingerprints[_HTTPS]
-        stale = [name for name in (_DNS, _HTTPS) if not _runs(folder, name, fingerprints[name])]
+        stale = [name for name in (_DNS, _HTTPS) if not process.runs(folder, name, fingerprints[name])]
         if _DNS in stale:
             process.stop(folder, _DNS, _dns_arguments(folder))
             (folder / _DNS_CONFIG).write_text(dns_text)
-            _spawn(folder, _DNS, netns_name, [dns.dnsmasq() or "dnsmasq", *_dns_arguments(folder)], fingerprints[_DNS])
+            argv = [dns.dnsmasq() or "dnsmasq", *_dns_arguments(folder)]
+            netns.spawn(netns_name, folder, _DNS, argv, fingerprints[_DNS])
         if _HTTPS in stale:
             process.stop(folder, _HTTPS, _https_arguments(folder))
             (folder / _HTTPS_CONFIG).write_text(json.dumps(settings, indent=1))
-            _spawn(folder, _HTTPS, netns_name, [sys.executable, *_https_arguments(folder)], fingerprints[_HTTPS])
+            argv = [sys.executable, *_https_arguments(folder)]
+            netns.spawn(netns_name, folder, _HTTPS, argv, fingerprints[_HTTPS])
         probe = Probe(lab_dir, address, ports, fingerprints[_HTTPS])
         problems = netns.call(netns_name, lambda: _await(folder, probe))
     for problem in problems:
@@ -138,7 +134,7 @@ def stop(lab_dir: Path) -> bool:
     folder = lab_dir / "services"
     if not folder.is_dir():
         return False
-    with _lock(folder):
+    with process.lock(folder):
         https = process.stop(folder, _HTTPS, _https_arguments(folder))
         return process.stop(folder, _DNS, _dns_arguments(folder)) or https
 
@@ -222,36 +218,7 @@ def _https_arguments(folder: Path) -> list[str]:
     return ["-m", "lab.internet.server", str((folder / _HTTPS_CONFIG).absolute())]
 
 
-def _runs(folder: Path, name: str, fingerprint: str) -> bool:
-    daemon = process.running(folder, name)
-    return daemon is not None and daemon.fingerprint == fingerprint
-
-
-def _spawn(folder: Path, name: str, netns_name: str | None, argv: Sequence[str], fingerprint: str) -> None:
-    if netns_name is not None and not netns.path(netns_name).exists():
-        raise LabError(f"there is no network namespace {netns_name}: the lab's network is not up")
-    # Nothing of the caller's environment: it may hold the stack's passphrase and keys.
-    env = {
-        name: os.environ[name]
-        for name in ("PATH", "HOME", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR")
-        if name in os.environ
-    }
-    process.spawn(folder, name, netns.command(netns_name, argv), env, _REPOSITORY, fingerprint)
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-
-
 def _sources() -> str:
     """The server's own code: a newer one replaces a running older one."""
     files = sorted(Path(__file__).parent.glob("*.py"))
-    return _digest(*(file.read_text() for file in files))
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """One `start` or `stop` at a time."""
-    with (folder / ".lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+    return process.digest(*(file.read_text() for file in files))
