@@ -129,6 +129,12 @@ class Identity(_Model):
         """The SSH key that reads the repository; each number gives another, so that one that leaked can be replaced."""
         return self._derived(f"seedbed deploy key {number}")
 
+    def with_new_sealing_key(self) -> "Identity":
+        """The same with one more sealing key, the last, whose certificate begins after all others: the controller then
+        seals with it, and opens with all."""
+        latest = max(x509.load_pem_x509_certificate(k.crt.encode()).not_valid_before_utc for k in self.sealing_keys)
+        return self.model_copy(update={"sealing_keys": (*self.sealing_keys, _sealing_key(latest))})
+
     def _derived(self, purpose: str) -> SshKey:
         seed = HKDF(hashes.SHA256(), 32, salt=None, info=purpose.encode()).derive(base64.b64decode(self.host_key_seed))
         return _openssh(ed25519.Ed25519PrivateKey.from_private_bytes(seed))
@@ -252,9 +258,13 @@ def _pem(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> str:
     ).decode()
 
 
-def _builder(subject: x509.Name, lifetime: datetime.timedelta) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, lifetime: datetime.timedelta, *, not_before: datetime.datetime | None = None
+) -> x509.CertificateBuilder:
     # Five minutes back: the machine that makes the certificate and the one that checks it need not agree to the second.
     start = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=5)
+    if not_before is not None:
+        start = max(start, not_before)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -324,11 +334,18 @@ def _client_certificate(files: Mapping[str, str], common_name: str, lifetime: da
     return KeyPair(crt=certificate.public_bytes(serialization.Encoding.PEM).decode(), key=_pem(key))
 
 
-def _sealing_key() -> KeyPair:
-    """As sealed-secrets' own: RSA 4096, self-signed, here for ten years because kubeseal refuses an expired one."""
+def _sealing_key(after: datetime.datetime | None = None) -> KeyPair:
+    """As sealed-secrets' own: RSA 4096, self-signed, here for ten years because kubeseal refuses an expired one.
+
+    It begins later than `after`, to the second that certificates count in.
+    """
     key = rsa.generate_private_key(65537, 4096)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sealed-secret")])
+    later = None if after is None else after + datetime.timedelta(seconds=1)
     certificate = (
-        _builder(name, _years(SEALING_YEARS)).issuer_name(name).public_key(key.public_key()).sign(key, hashes.SHA256())
+        _builder(name, _years(SEALING_YEARS), not_before=later)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .sign(key, hashes.SHA256())
     )
     return KeyPair(crt=certificate.public_bytes(serialization.Encoding.PEM).decode(), key=_pem(key))

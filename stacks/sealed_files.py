@@ -68,8 +68,13 @@ def find(tree: Path, environments: Sequence[str]) -> Iterator[Found | Unreadable
 def sealed_secrets(text: str, loader: Loader = yaml.CSafeLoader) -> Iterator[tuple[dict[str, Any], yaml.MappingNode]]:
     """The SealedSecrets of a file with their nodes, those inside of lists too. Raises UnreadableError."""
     for manifest, node in documents(text, loader):
-        if manifest.get("kind") == KIND and str(manifest.get("apiVersion", "")).startswith(f"{GROUP}/"):
+        if is_sealed_secret(manifest):
             yield manifest, node
+
+
+def is_sealed_secret(manifest: Mapping[str, Any]) -> bool:
+    """Whether it says that it is one."""
+    return manifest.get("kind") == KIND and str(manifest.get("apiVersion", "")).startswith(f"{GROUP}/")
 
 
 def documents(text: str, loader: Loader = yaml.CSafeLoader) -> Iterator[tuple[dict[str, Any], yaml.MappingNode]]:
@@ -94,6 +99,14 @@ def documents(text: str, loader: Loader = yaml.CSafeLoader) -> Iterator[tuple[di
         raise UnreadableError("not YAML") from None
     finally:
         stream.dispose()
+
+
+def read(file: Path) -> str:
+    """The file's text, its line ends as they are. Raises UnreadableError."""
+    try:
+        return file.read_bytes().decode()
+    except UnicodeDecodeError:
+        raise UnreadableError("not UTF-8") from None
 
 
 def with_values(text: str, position: int, values: Mapping[str, str]) -> str:
@@ -133,23 +146,15 @@ def _in_folder(folder: Path, overlays: tuple[Path, ...], default_namespace: str)
     for file in sorted(folder.rglob("*")):
         if file.suffix not in _SUFFIXES or not file.is_file():
             continue
-        content = file.read_bytes()
-        if not _MENTION.search(content):
+        if not _MENTION.search(file.read_bytes()):
             continue
         above = [parent for parent in file.parents if parent.is_relative_to(folder)]
         try:
-            for position, (manifest, _) in enumerate(sealed_secrets(_decode(content))):
+            for position, (manifest, _) in enumerate(sealed_secrets(read(file))):
                 name, namespace = _placed(manifest, [*above, *overlays])
                 yield Found(file, position, manifest, name, namespace or default_namespace)
         except UnreadableError as error:
             yield Unreadable(file, str(error))
-
-
-def _decode(content: bytes) -> str:
-    try:
-        return content.decode()
-    except UnicodeDecodeError:
-        raise UnreadableError("not UTF-8") from None
 
 
 def _placed(manifest: Mapping[str, Any], folders: Sequence[Path]) -> tuple[str, str]:
@@ -169,10 +174,11 @@ def _placed(manifest: Mapping[str, Any], folders: Sequence[Path]) -> tuple[str, 
 
 def _kustomization(folder: Path) -> dict[str, Any]:
     for file in _KUSTOMIZATIONS:
-        try:
-            return next((manifest for manifest, _ in documents((folder / file).read_text())), {})
-        except (OSError, UnicodeDecodeError):
-            continue
+        if (folder / file).is_file():
+            try:
+                return next((manifest for manifest, _ in documents(read(folder / file))), {})
+            except UnreadableError as error:
+                raise UnreadableError(f"{folder.name}/{file}, {error}") from None
     return {}
 
 

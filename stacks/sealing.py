@@ -148,21 +148,20 @@ class Opener:
             return {}, [": it has no name; give it metadata.name"]
         if scope is not Scope.CLUSTER_WIDE and not namespace:
             return {}, [": it has no namespace; give it metadata.namespace"]
-        spec = _map(sealed.get("spec"))
-        if spec.get("data") is not None:
+        if _map(sealed.get("spec")).get("data") is not None:
             return {}, [": spec.data is an old form that the controller refuses; seal the Secret again"]
-        values = _map(spec.get("encryptedData"))
+        values = entries(sealed)
         if not values:
             return {}, [": nothing is below spec.encryptedData; seal the Secret again, or take the file away"]
         plaintexts: dict[str, bytes] = {}
         problems: list[str] = []
         for entry, value in values.items():
             how = remedy.format(entry=entry)
-            if value is None or value == "":
+            if not value:
                 problems.append(f", entry {entry}: not sealed yet; run: {how}")
                 continue
             try:
-                plaintexts[entry] = hybrid.decrypt(self._keys(), scope.label(namespace, name), str(value))
+                plaintexts[entry] = hybrid.decrypt(self._keys(), scope.label(namespace, name), value)
             except hybrid.NotSealedError:
                 problems.append(f", entry {entry}: not a sealed value, or cut short; run: {how}")
             except hybrid.DamagedError:
@@ -170,7 +169,7 @@ class Opener:
                     f", entry {entry}: changed after it was sealed; take it from git history, or run: {how}"
                 )
             except hybrid.OtherKeyError:
-                problems.append(f", entry {entry}: {self._why_not(scope, namespace, name, str(value))}; run: {how}")
+                problems.append(f", entry {entry}: {self._why_not(scope, namespace, name, value)}; run: {how}")
         return plaintexts, problems
 
     def _why_not(self, scope: Scope, namespace: str, name: str, value: str) -> str:
@@ -195,6 +194,12 @@ class Opener:
         if self._loaded is None:
             self._loaded = [_private_key(pair, number) for number, pair in enumerate(self._pairs, 1)]
         return self._loaded
+
+
+def entries(sealed: Mapping[str, Any]) -> dict[str, str]:
+    """The sealed values by entry; empty where one is not sealed yet."""
+    values = _map(_map(sealed.get("spec")).get("encryptedData"))
+    return {str(entry): "" if value is None else str(value) for entry, value in values.items()}
 
 
 def newest(keys: Sequence[KeyPair]) -> KeyPair:
