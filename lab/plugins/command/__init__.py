@@ -20,7 +20,3 @@ Where it differs on purpose, because the official 1.2.1 goes against its own doc
 Sources of facts: the Pulumi Registry's pages of the command package, and pulumi/pulumi-command's
 `provider/pkg/provider/`, cited below by file name.
 """
-
-
-class PluginError(Exception):
-    """What the engine shows to the user when an operation fails; never holds a secret input."""

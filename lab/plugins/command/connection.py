@@ -14,9 +14,9 @@ from typing import Any
 
 import asyncssh
 
-from . import PluginError
-from .output import Log, Severity
-from .values import Properties
+from lab.plugins.protocol import PluginError
+from lab.plugins.protocol.log import Log, Severity
+from lab.plugins.protocol.values import Properties
 
 FIRST_DELAY_SECONDS = 0.1
 DELAY_GROWTH = 1.5

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import asyncssh
 
-from . import PluginError
+from lab.plugins.protocol import PluginError
+from lab.plugins.protocol.log import Log
+from lab.plugins.protocol.values import Value
+
 from .connection import Endpoint, connect
-from .output import Log
-from .values import Value
 
 
 async def copy(target: Endpoint, source: Value, remote_path: str, log: Log) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from .values import Properties, Value, equal, is_archive, is_asset, is_secret
+from lab.plugins.protocol.values import Properties, Value, equal, is_archive, is_asset, is_secret
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_$][\w$]*")
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import PluginError
+from lab.plugins.protocol import PluginError
 
 
 def matching(directory: Path, patterns: Sequence[str]) -> list[str]:

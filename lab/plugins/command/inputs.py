@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
-from .values import Properties, Value, bare, is_archive, is_asset, is_secret, is_unknown, secret
+from lab.plugins.protocol.values import Properties, Value, bare, is_archive, is_asset, is_secret, is_unknown, secret
 
 
 class Form(StrEnum):

@@ -11,10 +11,11 @@ import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from . import PluginError
+from lab.plugins.protocol import PluginError
+from lab.plugins.protocol.values import ARCHIVE, ASSET, SIGNATURE, Properties, Value
+
 from .globs import matching
 from .output import Output, Stream
-from .values import ARCHIVE, ASSET, SIGNATURE, Properties, Value
 
 DEFAULT_INTERPRETER = ("/bin/sh", "-c")
 

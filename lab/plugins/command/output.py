@@ -4,30 +4,16 @@ import asyncio
 import codecs
 import contextlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Protocol
+
+from lab.plugins.protocol.log import Log, Severity
 
 LONGEST_LINE = 32 * 1024
 """Characters that are logged as one line; a longer line is logged in pieces of this size. The official 1.2.1
 stops reading its own pipe at a line of more than 64 KiB and hangs (util/util.go, `bufio.Scanner`)."""
 
 _FLUSH_SECONDS = 5.0
-
-
-class Severity(StrEnum):
-    """The severities of the engine's log."""
-
-    DEBUG = "DEBUG"
-    INFO = "INFO"
-    WARNING = "WARNING"
-    ERROR = "ERROR"
-
-
-class Log(Protocol):
-    """Where messages about one resource go. A status message is shown while the resource is worked on only."""
-
-    def __call__(self, severity: Severity, message: str, *, status: bool = False) -> Awaitable[None]: ...
 
 
 class Stream(StrEnum):

@@ -1,47 +1,23 @@
-"""The provider protocol: what the engine calls. Source: pulumi/pulumi `proto/pulumi/provider.proto`.
+"""The provider protocol: what the engine calls. Source: pulumi/pulumi `proto/pulumi/provider.proto`."""
 
-Written on the gRPC service itself and not on the SDK's `pulumi.provider.experimental`, whose server puts a
-traceback into every error, cannot write to the engine's log, and loads the whole SDK before it serves.
-"""
-
-import traceback
 from collections.abc import Coroutine
-from pathlib import Path
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, TypeVar
 
-import grpc  # type: ignore[import-untyped]
-import grpc.aio  # type: ignore[import-untyped]
 from google.protobuf import empty_pb2  # type: ignore[import-untyped]
-from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2, provider_pb2_grpc
+from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
-from . import PluginError, resources
+from lab.plugins.protocol import PluginError
+from lab.plugins.protocol.calls import Context, Engine, answer, name_of, type_of
+from lab.plugins.protocol.operations import Operations
+from lab.plugins.protocol.values import bare, decode, encode, is_unknown
+
+from . import resources
 from .diff import Kind, changes
 from .inputs import LOCAL_RUN, RESOURCES, Failure, Inputs, check
-from .operations import Operations
-from .output import Log, Severity
-from .values import bare, decode, encode, is_unknown
 
 VERSION = "1.2.1"
 
-MESSAGE_BYTES = 400 * 1024 * 1024
-CHANNEL_OPTIONS = [
-    ("grpc.max_receive_message_length", MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MESSAGE_BYTES),
-]
-"""The limit of the engine's own channels (pulumi/pulumi `sdk/go/common/util/rpcutil`)."""
-
-_LOG_SECONDS = 5.0
-
 T = TypeVar("T")
-
-
-class Context(Protocol):
-    """The part of gRPC's context of a call that is used here."""
-
-    async def abort(self, code: grpc.StatusCode, details: str) -> NoReturn:
-        """Ends the call with an error."""
-        ...
-
 
 _KINDS = {
     (Kind.ADD, False): provider_pb2.PropertyDiff.ADD,
@@ -51,28 +27,6 @@ _KINDS = {
     (Kind.UPDATE, False): provider_pb2.PropertyDiff.UPDATE,
     (Kind.UPDATE, True): provider_pb2.PropertyDiff.UPDATE_REPLACE,
 }
-
-
-class Engine:
-    """The engine that started this plugin, as far as its log goes."""
-
-    def __init__(self, address: str) -> None:
-        self._stub = engine_pb2_grpc.EngineStub(grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS))
-
-    def log(self, urn: str) -> Log:
-        """A log whose messages belong to the resource `urn`."""
-
-        async def log(severity: Severity, message: str, *, status: bool = False) -> None:
-            request = engine_pb2.LogRequest(
-                severity=getattr(engine_pb2, severity.value), message=message, urn=urn, ephemeral=status
-            )
-            try:
-                await self._stub.Log(request, timeout=_LOG_SECONDS)
-            except grpc.aio.AioRpcError:
-                # A message that the engine does not take must not fail the command.
-                return
-
-        return log
 
 
 class Provider(provider_pb2_grpc.ResourceProviderServicer):
@@ -114,7 +68,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         """The inputs with defaults, and what is wrong with them."""
 
         async def work() -> provider_pb2.CheckResponse:
-            checked, failures = check(_inputs_of(_type(request.urn)), decode(request.news))
+            checked, failures = check(_inputs_of(type_of(request.urn)), decode(request.news))
             return provider_pb2.CheckResponse(inputs=encode(checked), failures=_failures(failures))
 
         return await _answer(context, work())
@@ -123,7 +77,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         """Every changed input is an update; changed triggers are a replacement."""
 
         async def work() -> provider_pb2.DiffResponse:
-            inputs = _inputs_of(_type(request.urn))
+            inputs = _inputs_of(type_of(request.urn))
             # The state of older engines has outputs only; they hold every input under its own name.
             before = decode(request.old_inputs if request.HasField("old_inputs") else request.olds)
             old = {key: value for key, value in before.items() if key in inputs.forms}
@@ -145,14 +99,14 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         """Runs `create`, or copies."""
 
         async def work() -> provider_pb2.CreateResponse:
-            type_, inputs = _type(request.urn), decode(request.properties)
+            type_, inputs = type_of(request.urn), decode(request.properties)
             if request.preview:
                 return provider_pb2.CreateResponse(properties=encode(resources.preview(type_, inputs)))
             resources.load(type_)
             outputs = await self._operations.run(
                 "create", request.timeout, resources.create(type_, inputs, self._engine.log(request.urn))
             )
-            id_ = resources.new_id(type_, request.urn.rpartition("::")[2])
+            id_ = resources.new_id(type_, name_of(request.urn))
             return provider_pb2.CreateResponse(id=id_, properties=encode(outputs))
 
         return await _answer(context, work())
@@ -165,7 +119,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         """Runs `update`, or `create` where there is none, or copies again."""
 
         async def work() -> provider_pb2.UpdateResponse:
-            type_, old, inputs = _type(request.urn), decode(request.olds), decode(request.news)
+            type_, old, inputs = type_of(request.urn), decode(request.olds), decode(request.news)
             if request.preview:
                 return provider_pb2.UpdateResponse(properties=encode(resources.preview(type_, inputs, old)))
             resources.load(type_)
@@ -180,7 +134,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         """Runs the stored `delete` over the stored connection."""
 
         async def work() -> empty_pb2.Empty:
-            type_, state = _type(request.urn), decode(request.properties)
+            type_, state = type_of(request.urn), decode(request.properties)
             if state.get("delete") is not None:
                 resources.load(type_)
             log = self._engine.log(request.urn)
@@ -211,11 +165,6 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return empty_pb2.Empty()
 
 
-def _type(urn: str) -> str:
-    """The resource's own type; the URN has those of its parents before it, separated by `$`."""
-    return urn.split("::")[2].rpartition("$")[2]
-
-
 def _inputs_of(type_: str) -> Inputs:
     try:
         return RESOURCES[type_]
@@ -232,14 +181,4 @@ def _failures(failures: list[Failure]) -> list[provider_pb2.CheckFailure]:
 
 
 async def _answer(context: Context, work: Coroutine[Any, Any, T]) -> T:
-    try:
-        return await work
-    except PluginError as error:
-        await context.abort(grpc.StatusCode.UNKNOWN, str(error))
-    except Exception as error:
-        # The text of an unexpected error may hold an input; its place does not.
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        await context.abort(
-            grpc.StatusCode.INTERNAL,
-            f"unexpected {type(error).__name__} in the command drop-in, {Path(place.filename).name}:{place.lineno}",
-        )
+    return await answer("command", context, work)

@@ -10,9 +10,11 @@ from collections.abc import Awaitable, Callable, Mapping
 import asyncssh
 from asyncssh.packet import String
 
-from . import PluginError
+from lab.plugins.protocol import PluginError
+from lab.plugins.protocol.log import Log, Severity
+
 from .connection import Endpoint, connect
-from .output import Log, Output, Severity, Stream
+from .output import Output, Stream
 
 _REFUSED = (
     "Unable to set '{name}'. The SSH server refuses this variable: it has to be named in AcceptEnv of its"

@@ -6,9 +6,11 @@ Source: remote/commandController.go, remote/copyController.go, local/commandCont
 import secrets
 from collections.abc import Mapping
 
-from . import PluginError
-from .output import Log, Output
-from .values import UNKNOWN, Properties, bare, is_secret
+from lab.plugins.protocol import PluginError
+from lab.plugins.protocol.log import Log
+from lab.plugins.protocol.values import UNKNOWN, Properties, bare, is_secret
+
+from .output import Output
 
 PREVIOUS = {"stdout": "PULUMI_COMMAND_STDOUT", "stderr": "PULUMI_COMMAND_STDERR"}
 """The outputs of the last run and the variables that the next one finds them in."""

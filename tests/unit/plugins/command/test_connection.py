@@ -7,9 +7,11 @@ from typing import Any
 import asyncssh
 import pytest
 
-from lab.plugins.command import PluginError, connection, remote
-from lab.plugins.command.operations import Operations
-from lab.plugins.command.output import Output, Severity
+from lab.plugins.command import connection, remote
+from lab.plugins.command.output import Output
+from lab.plugins.protocol import PluginError
+from lab.plugins.protocol.log import Severity
+from lab.plugins.protocol.operations import Operations
 
 HOST_KEY = asyncssh.generate_private_key("ssh-ed25519")
 USER_KEY = asyncssh.generate_private_key("ssh-ed25519")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.plugins.command import PluginError
 from lab.plugins.command.globs import matching, translate
+from lab.plugins.protocol import PluginError
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from lab.plugins.command.inputs import COPY_TO_REMOTE, LOCAL_COMMAND, REMOTE_COMMAND, Failure, check
-from lab.plugins.command.values import ARCHIVE, ASSET, SIGNATURE, UNKNOWN, Value, bare, is_secret, secret
+from lab.plugins.protocol.values import ARCHIVE, ASSET, SIGNATURE, UNKNOWN, Value, bare, is_secret, secret
 
 HIDDEN = "hidden-value"
 

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from lab.plugins.command.output import LONGEST_LINE, Output, Severity, Stream
+from lab.plugins.command.output import LONGEST_LINE, Output, Stream
+from lab.plugins.protocol.log import Severity
 
 
 def logged(logging: str | None, parts: Iterable[tuple[Stream, bytes]]) -> tuple[Output, list[str]]:

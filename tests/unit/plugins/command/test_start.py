@@ -9,7 +9,7 @@ from pathlib import Path
 import grpc
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
-from lab.plugins.command.values import decode, encode
+from lab.plugins.protocol.values import decode, encode
 
 CLONE = Path(__file__).parents[4]
 

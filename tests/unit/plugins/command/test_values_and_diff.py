@@ -3,7 +3,7 @@
 import pytest
 
 from lab.plugins.command.diff import Change, Kind, changes
-from lab.plugins.command.values import (
+from lab.plugins.protocol.values import (
     ARCHIVE,
     ASSET,
     SIGNATURE,

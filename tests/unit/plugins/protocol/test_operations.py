@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from lab.plugins.command import PluginError
-from lab.plugins.command.operations import Operations
+from lab.plugins.protocol import PluginError
+from lab.plugins.protocol.operations import Operations
 
 
 async def answer() -> int:
