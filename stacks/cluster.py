@@ -1,35 +1,50 @@
-"""The composition of one stack: every machine, paved in the order that a cluster forms in."""
+"""The composition of one stack: every machine, paved in the order that a cluster forms in, and what is planted then."""
+
+import hashlib
+from pathlib import Path
 
 import pulumi
 
 from components.metal import ExistingHost, ExistingHostArgs
 from components.pave import Node, NodeArgs, k3s
 from components.remote import Step, Timeouts
+from components.seed import Seed, SeedArgs
+from components.seed.manifests import Repository
 from stacks.identity import ADMIN_GROUP, Identity, kubeconfig
+from stacks.seed_settings import Seed as SeedSettings
 from stacks.settings import Role, Settings
 
 
-class Cluster:
-    """Servers one at a time, each after the one before has been proven Ready; then the agents, all at once."""
+class Cluster(pulumi.ComponentResource):
+    """Servers one at a time, each after the one before has been proven Ready; then the agents, all at once; then the seed.
+
+    As a resource it stands for what outlives each of its machines: what is in the cluster ends with it.
+    """
 
     def __init__(self, settings: Settings, identity: Identity) -> None:
+        super().__init__("seedbed:stacks:Cluster", "cluster")
         self._settings = settings
         self._identity = identity
         self._servers = settings.names(Role.SERVER)
+        self._hosts: dict[str, ExistingHost] = {}
         last: tuple[pulumi.Resource, ...] = ()
+        joined: list[pulumi.Resource] = []
         for name in self._servers:
             node = self._node(name, *self._server(name), after=last)
             last = (node.joined,)
+            joined += last
         for name in settings.names(Role.AGENT):
-            self._node(name, *self._agent(name), after=last)
+            joined.append(self._node(name, *self._agent(name), after=last).joined)
+        if settings.seed is not None:
+            self._plant(settings.seed, tuple(joined))
+        self.register_outputs({})
 
     def outputs(self) -> dict[str, pulumi.Input[object]]:
         """What the stack tells: all of it known before any machine is."""
-        settings, identity = self._settings, self._identity
-        text = kubeconfig(identity, identity.admin, settings.api_url, pulumi.get_stack())
+        settings = self._settings
         return {
             "apiUrl": settings.api_url,
-            "kubeconfig": pulumi.Output.secret(text),
+            "kubeconfig": pulumi.Output.secret(self._kubeconfig()),
             "nodes": {
                 settings.full_name(name): {"address": machine.cluster_address, "role": str(machine.role)}
                 for name, machine in sorted(settings.machines.items())
@@ -49,6 +64,7 @@ class Cluster:
                 host_key=machine.host_key or self._identity.host_key(full_name).public,
             ),
         )
+        self._hosts[name] = host
         return Node(
             full_name,
             NodeArgs(
@@ -60,6 +76,39 @@ class Cluster:
                 after=after,
             ),
         )
+
+    def _plant(self, seed: SeedSettings, nodes: tuple[pulumi.Resource, ...]) -> None:
+        settings, identity = self._settings, self._identity
+        first = self._servers[0]
+        authority = hashlib.sha256(identity.files["server-ca.crt"].encode()).hexdigest()
+        Seed(
+            "seed",
+            SeedArgs(
+                cluster=self,
+                # A cluster that another server initialises anew is another one, although its keys are the same.
+                identity=f"{authority[:16]}-{settings.cluster.init}",
+                server=settings.full_name(first),
+                host=self._hosts[first],
+                kubeconfig=self._kubeconfig(),
+                sealing_keys=[(pair.crt, pair.key) for pair in identity.sealing_keys],
+                repository=Repository(
+                    url=seed.repository.url,
+                    revision=seed.repository.revision,
+                    path=seed.repository.path,
+                    private_key=identity.deploy_key(seed.repository.deploy_key).private,
+                    known_hosts=seed.repository.known_hosts,
+                ),
+                environments=seed.environments,
+                base=base_files(seed.tree / "base"),
+                plant_seconds=settings.timeouts.step,
+                sync_seconds=settings.timeouts.sync,
+                health_seconds=settings.timeouts.health,
+                after=nodes,
+            ),
+        )
+
+    def _kubeconfig(self) -> str:
+        return kubeconfig(self._identity, self._identity.admin, self._settings.api_url, pulumi.get_stack())
 
     def _server(self, name: str) -> tuple[Step, str]:
         settings, identity = self._settings, self._identity
@@ -111,3 +160,11 @@ class Cluster:
             first = next(server for server in self._servers if server != name)
             endpoint = self._settings.machines[first].cluster_address
         return f"https://{endpoint}:{k3s.API_PORT}"
+
+
+def base_files(base: Path) -> dict[str, bytes]:
+    """What the seed is planted from: the pieces of k8s/base and the digests of what they download."""
+    files = [base / "upstream.sha256"]
+    for piece in ("argocd", "sealed-secrets"):
+        files += [path for path in (base / piece).rglob("*") if path.is_file()]
+    return {path.relative_to(base).as_posix(): path.read_bytes() for path in sorted(files)}

@@ -11,6 +11,8 @@ from pulumi.runtime.config import CONFIG, get_config_env
 
 from stacks.identity import Identity, IdentityError
 from stacks.model import PROJECT
+from stacks.sealing import SealingError, unopenable
+from stacks.seed_settings import Seed
 from stacks.settings import Settings, SettingsError, parse
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,6 +41,8 @@ def from_engine(root: Path = ROOT) -> tuple[Settings, Identity]:
         identity = _identity(raw, stack, root)
     except IdentityError as error:
         problems.append(str(error))
+    if not problems and settings is not None and settings.seed is not None:
+        problems += _sealed_for_others(settings.seed, identity, stack)
     if problems or settings is None:
         raise pulumi.RunError("\n".join(problems))
     return settings, identity
@@ -85,6 +89,15 @@ def _value(value: object) -> object:
         except ValueError:
             return value
     return value
+
+
+def _sealed_for_others(seed: Seed, identity: Identity, stack: str) -> list[str]:
+    """Nothing is planted with keys that do not open what git will bring."""
+    try:
+        problems = unopenable(seed.tree, seed.environments, identity.sealing_keys, stack=stack)
+    except SealingError as error:
+        problems = [str(error)]
+    return [str(SettingsError(f"the secrets in {seed.tree.name}/", problems))] if problems else []
 
 
 def _identity(raw: Mapping[str, Any], stack: str, root: Path) -> Identity:

@@ -1,0 +1,150 @@
+"""Sealing keys, sealed-secrets, ArgoCD and its one root Application, in the order in which they need each other."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+from pulumi_command import remote
+from pulumi_kubernetes.apiextensions import CustomResource
+from pulumi_kubernetes.core.v1 import ConfigMap, Namespace, Secret
+
+from components.metal import ExistingHost
+from components.remote import Step, run
+from components.seed import manifests, steps
+from components.seed.manifests import ARGO_API, Manifest, Repository
+
+STEP_SECONDS = 60
+"""What the steps may take beyond the waiting that their settings bound."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedArgs:
+    """`cluster` is the resource whose end is the end of everything in it; `identity` names that cluster, and planting is
+    done once for each; `server` is the first server's full name and `host` that server.
+
+    `sealing_keys` are pairs of certificate and key in PEM, oldest first. `base` are the files of k8s/base by path.
+    Seconds: `plant_seconds` for planting and for the controller's start, `sync_seconds` and `health_seconds` as in the
+    stack's timeouts.
+    """
+
+    cluster: pulumi.Resource
+    identity: str
+    server: str
+    host: ExistingHost
+    kubeconfig: str
+    sealing_keys: Sequence[tuple[str, str]]
+    repository: Repository
+    environments: Sequence[str]
+    base: Mapping[str, bytes]
+    plant_seconds: int
+    sync_seconds: int
+    health_seconds: int
+    after: tuple[pulumi.Resource, ...]
+    """What must be there before: every node."""
+
+
+class Seed(pulumi.ComponentResource):
+    """Plants once for each cluster; afterwards git drives, and a change of `base` changes nothing here."""
+
+    def __init__(self, name: str, args: SeedArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("seedbed:seed:Seed", name, None, opts)
+        self._args = args
+        self._provider = kubernetes.Provider(
+            "cluster",
+            kubeconfig=pulumi.Output.secret(args.kubeconfig),
+            # Another certificate or address for the same cluster must not replace all that is in it.
+            cluster_identifier=args.identity,
+            # A state that was lost finds everything still there.
+            upsert_existing_objects=True,
+            # The official provider looks at the API once, when it is configured.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.after)),
+        )
+        argocd = Namespace("argocd", **manifests.namespace(manifests.ARGOCD, "restricted"), opts=self._options())
+        namespaces = [
+            Namespace(environment, **manifests.namespace(environment, "restricted"), opts=self._options())
+            for environment in args.environments
+        ]
+        keys = self._sealing_keys()
+        # The keys are there before the controller starts: without one it would make its own, which nobody has a copy of.
+        planted = self._step("seed", args.identity, steps.seed(machine=args.server, base=args.base), (argocd, *keys))
+        proven = self._proof_of_keys((planted, *keys))
+        credential = Secret("repository", **_secret(manifests.credential(args.repository)), opts=self._options(argocd))
+        known_hosts = ConfigMap("known-hosts", **manifests.known_hosts(args.repository), opts=self._options(argocd))
+        projects = [
+            self._custom("AppProject", project, manifest, planted)
+            for project, manifest in manifests.projects(args.repository, args.environments).items()
+        ]
+        manifest = manifests.root(args.repository, args.environments)
+        root = self._custom("Application", "root", manifest, proven, credential, known_hosts, *projects, *namespaces)
+        synced = steps.synced(
+            machine=args.server,
+            url=args.repository.url,
+            sync_seconds=args.sync_seconds,
+            health_seconds=args.health_seconds,
+        )
+        told = json.dumps([args.identity, manifest, args.repository.private_key, args.repository.known_hosts])
+        self._step("synced", told, synced, (root,), args.sync_seconds + args.health_seconds + STEP_SECONDS)
+        self.register_outputs({})
+
+    def _sealing_keys(self) -> list[Secret]:
+        return [
+            Secret(
+                manifests.sealing_key_name(certificate),
+                **_secret(manifests.sealing_key(certificate, key)),
+                opts=self._options(),
+            )
+            for certificate, key in self._args.sealing_keys
+        ]
+
+    def _proof_of_keys(self, after: tuple[pulumi.Resource, ...]) -> remote.Command:
+        args = self._args
+        names = [manifests.sealing_key_name(certificate) for certificate, _ in args.sealing_keys]
+        step = steps.sealing_keys(
+            machine=args.server,
+            certificate=args.sealing_keys[-1][0],
+            secrets=names,
+            ready_seconds=args.plant_seconds // 2,
+        )
+        return self._step("sealing-keys", json.dumps([args.identity, names]), step, after)
+
+    def _step(
+        self, name: str, event: str, step: Step, after: tuple[pulumi.Resource, ...], seconds: int | None = None
+    ) -> remote.Command:
+        """A step that runs once for each `event`.
+
+        The event is part of the name: a step is frozen as it first ran, so one that a trigger ran again would run with
+        the old script on a machine that may be gone.
+        """
+        digest = hashlib.sha256(event.encode()).hexdigest()[:8]
+        return run(
+            f"{name}-{digest}",
+            step,
+            self._args.host,
+            parent=self,
+            seconds=seconds or self._args.plant_seconds,
+            after=after,
+        )
+
+    def _custom(self, kind: str, name: str, manifest: Manifest, *after: pulumi.Resource) -> CustomResource:
+        return CustomResource(
+            name,
+            api_version=ARGO_API,
+            kind=kind,
+            metadata=manifest["metadata"],
+            spec=manifest["spec"],
+            opts=self._options(*after),
+        )
+
+    def _options(self, *after: pulumi.Resource) -> pulumi.ResourceOptions:
+        """What is in the cluster ends with it: destroying the stack asks nothing of an API that may be gone, and starts
+        none of the cascades of a namespace or an Application."""
+        return pulumi.ResourceOptions(
+            parent=self, provider=self._provider, depends_on=list(after), deleted_with=self._args.cluster
+        )
+
+
+def _secret(manifest: Manifest) -> Manifest:
+    return {**manifest, "data": pulumi.Output.secret(manifest["data"])}
