@@ -1,0 +1,113 @@
+"""The objects that Pulumi keeps in the cluster."""
+
+import base64
+import fnmatch
+import json
+
+import pytest
+import yaml
+
+from components.seed import manifests
+from components.seed.manifests import Repository
+from stacks.config import ROOT
+from stacks.identity import generate
+
+REPOSITORY = Repository(
+    url="ssh://git@git.example.org/infra.git",
+    revision="release-1",
+    path="clusters/k8s/",
+    private_key="the deploy key",
+    known_hosts="git.example.org ssh-ed25519 AAAA\n",
+)
+
+
+@pytest.fixture(scope="module")
+def sealing_keys():
+    return [pair for _ in range(2) for pair in generate().sealing_keys]
+
+
+def decoded(data):
+    return {key: base64.b64decode(value).decode() for key, value in data.items()}
+
+
+def test_a_sealing_key_is_one_that_the_controller_reads_under_a_name_that_follows_from_it(sealing_keys):
+    first, second = (manifests.sealing_key(pair.crt, pair.key) for pair in sealing_keys)
+    assert first["type"] == "kubernetes.io/tls"
+    assert first["metadata"]["namespace"] == "kube-system"
+    assert first["metadata"]["labels"] == {"sealedsecrets.bitnami.com/sealed-secrets-key": "active"}
+    assert decoded(first["data"]) == {"tls.crt": sealing_keys[0].crt, "tls.key": sealing_keys[0].key}
+    assert first["metadata"]["name"] != second["metadata"]["name"]
+    assert first["metadata"]["name"] == manifests.sealing_key_name(sealing_keys[0].crt)
+
+
+def test_the_credential_is_for_the_repository_alone_and_the_host_is_pinned_beside_it():
+    secret = manifests.credential(REPOSITORY)
+    assert secret["metadata"]["labels"] == {"argocd.argoproj.io/secret-type": "repository"}
+    assert decoded(secret["data"]) == {"type": "git", "url": REPOSITORY.url, "sshPrivateKey": REPOSITORY.private_key}
+    assert manifests.known_hosts(REPOSITORY)["data"] == {"ssh_known_hosts": REPOSITORY.known_hosts}
+
+
+def test_apps_may_only_go_to_the_environments_and_touch_nothing_of_the_whole_cluster():
+    projects = manifests.projects(REPOSITORY, ["staging", "prod"])
+    assert [d["namespace"] for d in projects["apps"]["spec"]["destinations"]] == ["staging", "prod"]
+    assert projects["apps"]["spec"]["clusterResourceWhitelist"] == []
+    assert all(project["spec"]["sourceRepos"] == [REPOSITORY.url] for project in projects.values())
+
+
+def test_deleting_the_root_deletes_nothing_else():
+    root = manifests.root(REPOSITORY, ["prod"])
+    assert "finalizers" not in root["metadata"]
+
+
+def test_the_root_tells_every_application_set_where_the_repository_is_and_which_folders_run_here():
+    source = manifests.root(REPOSITORY, ["staging", "prod"])["spec"]["source"]
+    assert (source["repoURL"], source["targetRevision"]) == (REPOSITORY.url, "release-1")
+    assert source["path"] == "clusters/k8s/base/root"
+    patches = {patch["target"]["name"]: json.loads(patch["patch"]) for patch in source["kustomize"]["patches"]}
+    for patch in patches.values():
+        values = {operation["path"]: operation["value"] for operation in patch}
+        assert (
+            values["/spec/generators/0/git/repoURL"] == values["/spec/template/spec/source/repoURL"] == REPOSITORY.url
+        )
+        assert values["/spec/generators/0/git/revision"] == values["/spec/template/spec/source/targetRevision"]
+    folders = {name: patch[2]["value"] for name, patch in patches.items()}
+    assert folders == {
+        "base": [{"path": "clusters/k8s/base/*"}, {"path": "clusters/k8s/base/root", "exclude": True}],
+        "apps": [
+            {"path": "clusters/k8s/apps/*/overlays/staging"},
+            {"path": "clusters/k8s/apps/*/overlays/prod"},
+        ],
+        "observability": [{"path": "clusters/k8s/observability/*"}],
+    }
+
+
+def test_every_application_set_in_git_has_what_the_root_replaces_and_the_root_knows_each():
+    """A JSON patch fails where a path is missing; a set that is not patched would read the example's repository."""
+    repository = Repository(**{**REPOSITORY.__dict__, "path": "k8s"})
+    patches = manifests.root(repository, ["dev"])["spec"]["source"]["kustomize"]["patches"]
+    sets = {}
+    for file in (ROOT / "k8s" / "base" / "root").glob("*.yaml"):
+        document = yaml.safe_load(file.read_text())
+        if document["kind"] == "ApplicationSet":
+            sets[document["metadata"]["name"]] = document
+    assert sets.keys() == {patch["target"]["name"] for patch in patches}
+    for patch in patches:
+        for operation in json.loads(patch["patch"]):
+            at = sets[patch["target"]["name"]]
+            for key in operation["path"].split("/")[1:]:
+                at = at[int(key) if isinstance(at, list) else key]
+            assert operation["op"] == "replace"
+
+
+def test_the_folders_are_those_of_the_tree():
+    root = manifests.root(Repository(**{**REPOSITORY.__dict__, "path": "k8s"}), ["dev"])
+    patterns = [
+        folder["path"]
+        for patch in root["spec"]["source"]["kustomize"]["patches"]
+        for operation in json.loads(patch["patch"])
+        if operation["path"].endswith("directories")
+        for folder in operation["value"]
+    ]
+    folders = [p.parent.relative_to(ROOT).as_posix() for p in (ROOT / "k8s").rglob("kustomization.yaml")]
+    for pattern in patterns:
+        assert fnmatch.filter(folders, pattern), pattern

@@ -1,0 +1,196 @@
+"""The scripts of the seed, with a stand-in for kubectl: what they ask of the API and how they end."""
+
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from components.remote.script import LIBRARY, source
+from components.seed import steps
+from components.seed.steps import SCRIPTS, archive
+
+STEPS = {
+    "seed": steps.seed(machine="server-a-1", base={"argocd/kustomization.yaml": b"kind: Kustomization\n"}),
+    "sealing-keys": steps.sealing_keys(
+        machine="server-a-1",
+        certificate="-----BEGIN X-----\nAB\nCD\n-----END X-----\n",
+        secrets=["a", "b"],
+        ready_seconds=9,
+    ),
+    "synced": steps.synced(machine="server-a-1", url="git@host:x.git", sync_seconds=60, health_seconds=5),
+}
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS.keys())
+def test_bash_accepts_it(step):
+    subprocess.run(["bash", "-n", "-c", step.text], check=True, timeout=10)
+    for file in SCRIPTS.glob("*.sh"):
+        subprocess.run(["bash", "-n", str(file)], check=True, timeout=10)
+
+
+def run(
+    tmp_path: Path, name: str, kubectl: str, variables: str = "", call: str = "main"
+) -> subprocess.CompletedProcess[str]:
+    """The script of a step with `kubectl` (and `curl`) as the test has it; calls are noted in the file `calls`."""
+    body = source(LIBRARY, SCRIPTS / "common.sh", SCRIPTS / f"{name}.sh")
+    script = (
+        f"set -Eeuo pipefail\nNODE=server-a-1 STEP={name}\n{variables}\n{body}\nsleep() {{ :; }}\n{kubectl}\n{call}\n"
+    )
+    return subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+
+
+def calls(tmp_path: Path) -> list[str]:
+    return (tmp_path / "calls").read_text().splitlines() if (tmp_path / "calls").exists() else []
+
+
+# --- seed
+
+ARGOCD = b"apiVersion: kustomize.config.k8s.io/v1beta1\nresources:\n  - https://example.org/install.yaml\n"
+CONTENT = b"kind: Deployment\n"
+UPSTREAM = f"{hashlib.sha256(CONTENT).hexdigest()}  https://example.org/install.yaml\n".encode()
+BASE = {
+    "argocd/kustomization.yaml": ARGOCD,
+    "sealed-secrets/kustomization.yaml": b"resources:\n  - controller.yaml\n",
+    "upstream.sha256": UPSTREAM,
+}
+CLUSTER = r"""
+kubectl() {
+  case "$*" in
+  *'get deployment argocd-server'*) printf %s "${ADOPTED_ARGOCD-}" ;;
+  *'get deployment sealed-secrets-controller'*) printf %s "${ADOPTED_SEALED-}" ;;
+  kustomize*) cat "$2/kustomization.yaml" >>rendered; printf 'kind: A\nkind: B\n' ;;
+  *) echo "$*" >>calls ;;
+  esac
+}
+curl() {
+  local out; while [ $# -gt 1 ]; do [ "$1" != --output ] || out=$2; shift; done
+  echo "curl $1" >>calls; printf 'kind: Deployment\n' >"$out"
+}
+"""
+
+
+def seed(tmp_path, base=BASE, before=""):
+    return run(tmp_path, "seed", CLUSTER, f"MANIFESTS='{archive(base)}'\n{before}")
+
+
+def test_it_plants_sealed_secrets_before_argocd_as_argocds_own_field_manager(tmp_path):
+    done = seed(tmp_path)
+    assert done.returncode == 0, done.stderr
+    applied = [call for call in calls(tmp_path) if call.startswith("apply")]
+    assert [call.rpartition("/")[2] for call in applied] == ["sealed-secrets.yaml", "argocd.yaml"]
+    for call in applied:
+        assert "--server-side --force-conflicts --field-manager=argocd-controller" in call
+    assert json.loads(done.stdout)["result"] == "planted"
+
+
+def test_it_waits_until_the_kinds_that_come_next_exist(tmp_path):
+    seed(tmp_path)
+    last = calls(tmp_path)[-1]
+    assert last.startswith("wait --for=condition=Established")
+    assert all(f"crd/{kind}" in last for kind in ("applications.argoproj.io", "appprojects.argoproj.io"))
+
+
+def test_what_argocd_has_adopted_is_left_alone(tmp_path):
+    done = seed(tmp_path, before="ADOPTED_ARGOCD=argocd:x ADOPTED_SEALED=sealed:x")
+    assert done.returncode == 0, done.stderr
+    assert calls(tmp_path) == []
+    assert json.loads(done.stdout)["result"] == "already planted"
+
+
+def test_a_planting_that_was_cut_off_goes_on_with_what_is_not_adopted(tmp_path):
+    done = seed(tmp_path, before="ADOPTED_SEALED=sealed:x")
+    assert done.returncode == 0, done.stderr
+    assert [call.rpartition("/")[2] for call in calls(tmp_path) if call.startswith("apply")] == ["argocd.yaml"]
+
+
+def test_a_download_is_compared_with_its_digest_before_anything_is_applied_from_it(tmp_path):
+    base = BASE | {"upstream.sha256": UPSTREAM.replace(UPSTREAM[:4], b"0000")}
+    done = seed(tmp_path, base, "ADOPTED_SEALED=sealed:x")
+    assert done.returncode == 1
+    assert "https://example.org/install.yaml has sha256" in done.stderr
+    assert not any(call.startswith("apply") for call in calls(tmp_path))
+
+
+def test_what_has_no_digest_is_refused(tmp_path):
+    done = seed(tmp_path, BASE | {"upstream.sha256": b""}, "ADOPTED_SEALED=sealed:x")
+    assert done.returncode == 1
+    assert "https://example.org/install.yaml" in done.stderr
+    assert "have no digest in k8s/base/upstream.sha256" in done.stderr
+    assert not any(call.startswith("apply") for call in calls(tmp_path))
+
+
+def test_it_renders_from_the_file_that_was_compared(tmp_path):
+    seed(tmp_path, before="ADOPTED_SEALED=sealed:x")
+    rendered = (tmp_path / "rendered").read_text()
+    assert "https://" not in rendered
+    assert "- upstream-" in rendered
+
+
+def test_the_archive_is_the_same_for_the_same_files():
+    assert archive({"b": b"2", "a": b"1"}) == archive({"a": b"1", "b": b"2"})
+    assert archive({"a": b"1"}) != archive({"a": b"2"})
+
+
+# --- sealing-keys
+
+CONTROLLER = r"""
+echo "${SEALS_WITH-AABB}" >seals
+kubectl() {
+  case "$*" in
+  *'get deployment'*) printf True ;;
+  *'get --raw'*) printf -- '-----BEGIN CERTIFICATE-----\n%s\n-----END CERTIFICATE-----\n-----BEGIN CERTIFICATE-----\nXX\n' "$(cat seals)" ;;
+  *'delete pod'*) echo "delete pod" >>calls; [ -z "${READS_IT-}" ] || echo "$READS_IT" >seals ;;
+  *'get secrets'*) printf %s "${THERE-key-1 key-2}" ;;
+  *) echo "$*" >>calls ;;
+  esac
+}
+await() { shift 2; "$@"; }
+"""
+KNOWN = "CERTIFICATE=AABB KEYS='key-1 key-2' READY_SECONDS=5\n"
+
+
+def test_a_controller_that_seals_with_the_newest_key_is_left_alone(tmp_path):
+    done = run(tmp_path, "sealing-keys", CONTROLLER, KNOWN)
+    assert done.returncode == 0, done.stderr
+    assert calls(tmp_path) == []
+
+
+def test_a_controller_that_has_not_read_the_newest_key_is_restarted_once(tmp_path):
+    done = run(tmp_path, "sealing-keys", CONTROLLER, KNOWN + "SEALS_WITH=OLD READS_IT=AABB\n")
+    assert done.returncode == 0, done.stderr
+    assert calls(tmp_path) == ["delete pod"]
+
+
+def test_a_key_that_the_controller_made_for_itself_is_named(tmp_path):
+    """It is there where the controller came before the identity's keys."""
+    done = run(
+        tmp_path,
+        "sealing-keys",
+        CONTROLLER,
+        KNOWN + "SEALS_WITH=OWN READS_IT=OWN THERE='key-1 key-2 sealed-secrets-keyabcde'\n",
+    )
+    assert done.returncode == 1
+    assert "the sealing key sealed-secrets-keyabcde of the cluster is not the identity's" in done.stderr
+
+
+def test_a_foreign_key_is_refused_even_while_another_seals(tmp_path):
+    done = run(tmp_path, "sealing-keys", CONTROLLER, KNOWN + "THERE='key-1 key-2 other'\n")
+    assert done.returncode == 1
+    assert "the sealing key other" in done.stderr
+
+
+def test_a_controller_that_does_not_start_says_why(tmp_path):
+    cluster = (
+        CONTROLLER
+        + r"""
+kubectl() { case "$*" in *'get pods'*) echo 'controller-0: ImagePullBackOff: Back-off pulling image "x"' ;; esac; }
+await() { shift 2; "$@"; }
+"""
+    )
+    done = run(tmp_path, "sealing-keys", cluster, KNOWN)
+    assert done.returncode == 1
+    assert "controller-0: ImagePullBackOff" in done.stderr
+    assert "not available within 5 s: an image cannot be pulled" in done.stderr
+    assert "next: check that the nodes reach the registry" in done.stderr
