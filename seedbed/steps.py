@@ -11,6 +11,7 @@ _EVENT = re.compile(
 _DIAL = re.compile(r"^Dial (\d+)/\d+ failed")
 _DIALS_A_LINE = 10
 _COMMAND = "command:remote:Command"
+_KUBERNETES = "kubernetes:"
 _DONE = {"created", "updated", "deleted", "replaced"}
 
 
@@ -25,18 +26,21 @@ class Step:
 def shown(line: str) -> str | None:
     """The line as it is shown; None for one that says nothing new.
 
-    What a script says stands for itself; a component has no work of its own; every tenth dial is enough. Whatever is
-    not recognised is shown as it is: errors and warnings are.
+    What a script says stands for itself; a component has no work of its own; every tenth dial is enough. An object of
+    the cluster is called by its kind as well. Whatever is not recognised is shown as it is: errors and warnings are.
     """
     event = _EVENT.match(line)
     if event is None:
         return line
-    if event["type"] != _COMMAND:
+    if event["type"] != _COMMAND and not event["type"].startswith(_KUBERNETES):
         return None
+    kind = "" if event["type"] == _COMMAND else f"{event['type'].rpartition(':')[2]} "
     if event["verb"] in _DONE:
-        return f"{event['sign']} {event['name']} {event['verb']}, {event['seconds']} s"
+        return f"{event['sign']} {kind}{event['name']} {event['verb']}, {event['seconds']} s"
     if not event["text"]:
         return None
+    if kind:
+        return f"  {kind}{event['name']}: {event['text']}"
     dial = _DIAL.match(event["text"])
     if dial is None:
         return f"  {event['text']}"

@@ -7,7 +7,7 @@ import argparse
 import datetime
 import os
 
-from seedbed import UserError, cluster, identities, stackfile
+from seedbed import UserError, identities, kube, stackfile
 from stacks.identity import kubeconfig
 
 NAME = "kubeconfig"
@@ -28,6 +28,6 @@ def run(arguments: argparse.Namespace) -> int:
     stack = stackfile.load(arguments.stack)
     api_url = stackfile.settings(stack).api_url
     identity = identities.read(stack, os.environ)
-    client = cluster.short_lived(identity, datetime.timedelta(hours=arguments.hours))
+    client = kube.short_lived(identity, datetime.timedelta(hours=arguments.hours))
     print(kubeconfig(identity, client, api_url, f"seedbed-{stack.name}"))
     return 0

@@ -7,14 +7,16 @@ runs `pulumi up`. What needs nothing of each other is done at the same time. Run
 import argparse
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
 from typing import Any
 
 from lab import stack_lab
 from lab.artifacts import Artifacts
-from seedbed import UserError, build, cluster, engine, environment, graph, stackfile
+from seedbed import UserError, applications, build, cluster, engine, environment, graph, stackfile
 from seedbed.graph import Job
+from seedbed.kube import Api
 from seedbed.stackfile import StackFile
 from seedbed.steps import Step, ended, shown
 from seedbed.store import open_store
@@ -33,14 +35,32 @@ HOSTS = "hosts"
 INTERNET = "internet"
 STACK = "stack"
 
+KUBECONFIG = ".lab/kubeconfig"
+"""Where the summary suggests to keep one."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("stack", metavar="STACK", nargs="?", default=DEV_STACK, help=f"default {DEV_STACK}")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    progress = Progress(sys.stdout)
     stack = stackfile.load(arguments.stack)
+    print_summary(stack, bring_up(stack, Progress(sys.stdout)))
+    return 0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an `up` leaves for whoever goes on from it, and where its time went."""
+
+    identity: Identity
+    artifacts: Artifacts
+    timings: list[Timing]
+    steps: list[Step]
+
+
+def bring_up(stack: StackFile, progress: Progress) -> Result:
+    """All that `seedbed up` does but for the summary. Raises what a person can put right, as the command line shows it."""
     lab = lab_of(stack)
     remove_left_over(lab, progress)
     done = graph.run([*lab_jobs(lab, progress), _stack_job(stack, progress)])
@@ -55,8 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     with progress.phase("pulumi up"):
         engine.up(tools.pulumi, stack.name, done[STACK], show)
-    print_summary(stack, done, progress.timings, steps)
-    return 0
+    return Result(done[IDENTITY], done[build.ARTIFACTS], progress.timings, steps)
 
 
 def lab_of(stack: StackFile) -> stack_lab.StackLab:
@@ -112,32 +131,42 @@ def _stack_job(stack: StackFile, progress: Progress) -> Job:
     return Job(STACK, init, (build.CLI, S3))
 
 
-def print_summary(stack: StackFile, done: dict[str, Any], timings: list[Timing], steps: list[Step]) -> None:
-    """The phases, the nodes and what to type next."""
-    identity: Identity = done[IDENTITY]
-    artifacts: Artifacts = done[build.ARTIFACTS]
+def print_summary(stack: StackFile, result: Result) -> None:
+    """The phases, the nodes, the applications and what to type next."""
     settings = stackfile.settings(stack)
-    nodes = cluster.nodes(identity, settings.api_url)
+    api = Api.of(result.identity, settings.api_url)
+    nodes = cluster.nodes(api)
     print("\nWhere the time went (phases overlap):")
-    for timing in sorted(timings, key=lambda timing: timing.began):
-        if timing.seconds >= 0.1:
-            print(f"  {timing.seconds:7.1f} s  {timing.name}")
-    for step in steps:
-        print(f"  {step.seconds:7.0f} s    {step.name}")
-    kind = "the k3s release" if artifacts.genuine else "the lab's stand-in for k3s"
+    print("\n".join(phases(result)))
+    kind = "the k3s release" if result.artifacts.genuine else "the lab's stand-in for k3s"
     print(f"\nCluster {stack.name} at {settings.api_url} ({kind}):")
     print("\n".join(f"  {line}" for line in cluster.table(nodes)))
     if not all(node.ready for node in nodes):
         raise UserError("not every node is Ready: `kubectl describe nodes` says why")
-    provide_kubectl(artifacts.k3s)
+    if settings.seed is not None:
+        found = applications.explained(api, applications.applications(api))
+        print(f"\nApplications, from {settings.seed.repository.url} at {settings.seed.repository.revision}:")
+        print("\n".join(f"  {line}" for line in applications.table(found)))
+    provide_kubectl(result.artifacts.k3s)
     print(f"""
 Next:
   eval "$(make -s env)"            plain pulumi, seedbed and kubectl in this shell
   pulumi preview                   nothing to change
-  (umask 077; seedbed kubeconfig {stack.name} > .lab/kubeconfig)
-  kubectl --kubeconfig .lab/kubeconfig get nodes
+  (umask 077; seedbed kubeconfig {stack.name} > {KUBECONFIG})
+  kubectl --kubeconfig {KUBECONFIG} get nodes
   seedbed lab ssh {settings.cluster.init:<16} look around on a host
   make down                        remove it all""")
+    if settings.seed is not None:
+        print("\n" + "\n".join(applications.how_to_reach(api, KUBECONFIG)))
+
+
+def phases(result: Result) -> list[str]:
+    """A line for each phase that took time, in the order in which they began, then one for each remote step."""
+    timings = sorted(result.timings, key=lambda timing: timing.began)
+    return [
+        *(f"  {timing.seconds:7.1f} s  {timing.name}" for timing in timings if timing.seconds >= 0.1),
+        *(f"  {step.seconds:7.0f} s    {step.name}" for step in result.steps),
+    ]
 
 
 def provide_kubectl(k3s: Path) -> None:

@@ -1,8 +1,10 @@
 import pytest
 
 from seedbed import passphrase
+from seedbed.kube import Api
 from stacks import identity as module
 from stacks.identity import Identity, KeyPair, generate
+from tests.unit.seedbed.fake_api import FakeApi
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +21,16 @@ def _few_rounds():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(passphrase, "ROUNDS", 10)
         yield
+
+
+@pytest.fixture
+def fake(identity, tmp_path):
+    """A Kubernetes API with nothing in it."""
+    server = FakeApi(identity, tmp_path)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def api(fake, identity):
+    return Api.of(identity, fake.url)

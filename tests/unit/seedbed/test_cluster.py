@@ -1,10 +1,6 @@
-import datetime
-
 import pytest
-from cryptography import x509
 
-from seedbed import UserError, cluster
-from seedbed.cluster import Node, parse_node, table
+from seedbed.cluster import Node, nodes, parse_node, table
 
 SERVER = {
     "metadata": {
@@ -38,19 +34,7 @@ def test_the_table_is_aligned():
     assert len({line.index(line.split()[1]) for line in lines}) == 1
 
 
-def test_an_api_that_is_down_is_named(identity):
-    with pytest.raises(UserError, match=r"https://127\.0\.0\.1:9 does not answer"):
-        cluster.nodes(identity, "https://127.0.0.1:9")
-
-
-def test_the_certificate_names_who_asked_and_is_an_admin(identity, monkeypatch):
-    monkeypatch.setattr("getpass.getuser", lambda: "kim")
-    monkeypatch.setattr("socket.gethostname", lambda: "a-very-long-name" * 8)
-    client = cluster.short_lived(identity, datetime.timedelta(hours=1))
-    certificate = x509.load_pem_x509_certificate(client.crt.encode())
-    subject = {attribute.rfc4514_attribute_name: attribute.value for attribute in certificate.subject}
-    assert subject["O"] == "seedbed:admins"
-    assert subject["CN"].startswith("kim@a-very-long-name")
-    assert len(subject["CN"]) == 64
-    left = certificate.not_valid_after_utc - datetime.datetime.now(datetime.UTC)
-    assert left <= datetime.timedelta(hours=1)
+def test_the_nodes_of_a_cluster_come_by_name(fake, api):
+    for name in ("server-a-1", "agent-a-1"):
+        fake.objects[f"/api/v1/nodes/{name}"] = {**SERVER, "metadata": {"name": name}}
+    assert [node.name for node in nodes(api)] == ["agent-a-1", "server-a-1"]

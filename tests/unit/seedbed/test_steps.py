@@ -16,6 +16,13 @@ COMMAND = "    +  command:remote:Command server-a-1-k3s"
         ("    +  seedbed:pave:Node agent-a-1 creating (0s)", None),
         ("    ~  command:remote:Command a-1-base updated (3s)", "~ a-1-base updated, 3 s"),
         (f"{COMMAND} created (0.87s) server-a-1 k3s: already paved", "+ server-a-1-k3s created, 0.87 s"),
+        ("    +  kubernetes:core/v1:Namespace argocd creating (0s)", None),
+        ("    +  kubernetes:core/v1:Namespace argocd created (0.12s)", "+ Namespace argocd created, 0.12 s"),
+        (
+            "    +  kubernetes:argoproj.io/v1alpha1:Application root creating (3s) waiting for its CRD",
+            "  Application root: waiting for its CRD",
+        ),
+        ("    +  pulumi:providers:kubernetes cluster created (0.1s)", None),
         ("    13 unchanged", "    13 unchanged"),
         ("error: the stack is currently locked by 1 lock(s)", "error: the stack is currently locked by 1 lock(s)"),
         (f"{COMMAND} **creating failed** error: exit status 3", f"{COMMAND} **creating failed** error: exit status 3"),
@@ -28,5 +35,6 @@ def test_a_line_is_shown_where_it_says_something(line, text):
 def test_a_step_that_ended_well_is_timed():
     assert ended(f"{COMMAND} created (11s) server-a-1 k3s: paved") == Step("server-a-1-k3s", 11)
     assert ended(f"{COMMAND} creating (11s) server-a-1 k3s: paved") is None
+    assert ended("    +  kubernetes:core/v1:Namespace argocd created (0.12s)") is None
     assert ended("    +  pulumi:pulumi:Stack seedbed-dev created (41s)") is None
     assert ended("Duration: 43s") is None
