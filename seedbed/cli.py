@@ -8,14 +8,43 @@ from types import ModuleType
 
 from lab import LabError
 from seedbed import UserError
-from seedbed.commands import cloud_init, doctor, down, env, init, kubeconfig, lab, up
+from seedbed.commands import (
+    cloud_init,
+    deploy_key,
+    doctor,
+    down,
+    env,
+    init,
+    kubeconfig,
+    lab,
+    rotate,
+    seal,
+    sync,
+    unseal_check,
+    up,
+)
 from stacks.identity import IdentityError
+from stacks.sealing import SealingError
 from stacks.settings import SettingsError
 from tools import ToolError
 
-COMMANDS: tuple[ModuleType, ...] = (up, down, doctor, kubeconfig, init, cloud_init, env, lab)
+COMMANDS: tuple[ModuleType, ...] = (
+    up,
+    sync,
+    down,
+    doctor,
+    kubeconfig,
+    init,
+    cloud_init,
+    deploy_key,
+    seal,
+    unseal_check,
+    rotate,
+    env,
+    lab,
+)
 
-EXPECTED = (UserError, LabError, ToolError, IdentityError, SettingsError)
+EXPECTED = (UserError, LabError, ToolError, IdentityError, SettingsError, SealingError)
 """What a person can put right: shown as `error: …`, without a traceback."""
 
 INTERRUPTED = 130

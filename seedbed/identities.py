@@ -1,9 +1,10 @@
 """Where a stack's identity is kept, and how the command line reads it: from the yaml or the lab's file, offline."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from seedbed import UserError, passphrase
-from seedbed.stackfile import StackFile
+from seedbed.stackfile import StackFile, with_other_identity
 from stacks.identity import Identity
 
 
@@ -19,6 +20,21 @@ def read(stack: StackFile, environment: Mapping[str, str]) -> Identity:
     if sealed is None:
         raise UserError(f"stack {stack.name} has no identity yet: run `seedbed init {stack.name}`")
     return Identity.from_json(crypter(stack, environment).decrypt(sealed), stack.path.name)
+
+
+def stored(stack: StackFile, identity: Identity, environment: Mapping[str, str]) -> dict[Path, str]:
+    """The file that holds the stack's identity, and its new text with `identity` in the place of the one it has.
+
+    Raises UserError where salt or passphrase are missing or wrong, or the old one cannot be found in the text.
+    """
+    if stack.identity_file is not None:
+        return {stack.identity_file: identity.to_json()}
+    opened = crypter(stack, environment)
+    sealed = opened.encrypt(identity.to_json())
+    text = with_other_identity(stack, sealed)
+    if Identity.from_json(opened.decrypt(sealed), stack.path.name) != identity:
+        raise UserError("the identity reads back as something else once it is encrypted; report it")
+    return {stack.path: text}
 
 
 def crypter(stack: StackFile, environment: Mapping[str, str]) -> passphrase.Crypter:

@@ -84,6 +84,15 @@ def with_identity(text: str, sealed: str, salt: str | None) -> str:
     return text if salt is None else f"encryptionsalt: {salt}\n{text}"
 
 
+def with_other_identity(stack: StackFile, sealed: str) -> str:
+    """The yaml's text with another encrypted identity in the place of its own, all else as it was. Raises UserError."""
+    text = stack.path.read_text()
+    old = stack.sealed_identity
+    if old is None or text.count(old) != 1:
+        raise UserError(f"{stack.path.name}: {IDENTITY}.secure is not on one line of its own; put it on one")
+    return text.replace(old, sealed)
+
+
 def settings(stack: StackFile, *, lab_is_made: bool = True) -> Settings:
     """The stack's settings; `lab_is_made` as for `stacks.settings.parse`. Raises SettingsError with every problem."""
     return from_file(stack.name, stack.path.parent, lab_is_made=lab_is_made)

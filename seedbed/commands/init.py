@@ -1,20 +1,22 @@
 """Make the identity of a stack and store it, encrypted, in Pulumi.STACK.yaml.
 
 The identity holds every key, certificate and token that outlives machines and state. It is encrypted with the
-stack's passphrase on this machine, in Pulumi's own format; neither the CLI nor the state store is asked.
+stack's passphrase on this machine, in Pulumi's own format; neither the CLI nor the state store is asked. Beside it the
+public certificate is written with which everyone can seal secrets for the stack, TREE/sealing/STACK.pem.
 An identity that is there is never overwritten.
 """
 
 import argparse
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from seedbed import UserError, identities, passphrase, stackfile
+from seedbed.sealing import certificate_file
 from seedbed.store import META, StoreError, open_store
 from stacks.config import ROOT
 from stacks.identity import Identity, generate
+from tools.files import write_all
 
 NAME = "init"
 HELP = "make a stack's identity and store it encrypted in Pulumi.STACK.yaml"
@@ -31,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def initialise(name: str, environment: Mapping[str, str], root: Path = ROOT) -> Identity:
-    """Makes the stack's identity and writes it into its yaml, which is made where it is missing.
+    """Makes the stack's identity and writes it into its yaml, which is made where it is missing, and its certificate.
 
     Raises UserError, having changed nothing, where there is one already, where the stack lives on the lab, or where
     the passphrase is missing, empty, wrong or the published one.
@@ -59,7 +61,12 @@ def initialise(name: str, environment: Mapping[str, str], root: Path = ROOT) -> 
     crypter = passphrase.Crypter.new(value) if stack.salt is None else passphrase.Crypter.open(stack.salt, value)
     identity = generate()
     sealed = crypter.encrypt(identity.to_json())
-    _replace(path, stackfile.with_identity(text, sealed, crypter.salt if stack.salt is None else None))
+    write_all(
+        {
+            path: stackfile.with_identity(text, sealed, crypter.salt if stack.salt is None else None),
+            certificate_file(stack): identity.sealing_keys[-1].crt,
+        }
+    )
     if identities.read(stackfile.load(name, root), environment) != identity:
         raise UserError(f"what was written to {path.name} reads back as something else; restore the file and report it")
     return identity
@@ -68,8 +75,9 @@ def initialise(name: str, environment: Mapping[str, str], root: Path = ROOT) -> 
 def next_steps(name: str, identity: Identity, environment: Mapping[str, str]) -> str:
     """What to do after `initialise`; asks the store whether it is one, and makes none."""
     return f"""\
-Pulumi.{name}.yaml now holds the identity of stack {name}, encrypted. Commit the file; keep the passphrase in the
-password manager. Git and that passphrase are enough to rebuild the cluster.
+Pulumi.{name}.yaml now holds the identity of stack {name}, encrypted, and sealing/{name}.pem in its tree the public
+certificate to seal secrets with. Commit both files; keep the passphrase in the password manager. Git and that passphrase
+are enough to rebuild the cluster.
 
 Next:
  1. Hosts that exist already need the operator's public key in their user's authorized_keys:
@@ -93,16 +101,3 @@ def _store_step(name: str, environment: Mapping[str, str]) -> str:
         f"{store.name} is new, or its name is mistyped: nothing of Pulumi's is in it.\n"
         f"    If it is meant to be new: pulumi stack init {name}"
     )
-
-
-def _replace(path: Path, text: str) -> None:
-    """Writes the file whole or not at all, with the permissions it had."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-        Path(temporary).chmod(path.stat().st_mode & 0o777 if path.exists() else 0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

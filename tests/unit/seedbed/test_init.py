@@ -93,7 +93,15 @@ def test_another_secrets_provider_is_refused(root):
 
 def test_no_half_written_file_is_left(root):
     init.initialise("prod", PASSPHRASE, root)
-    assert sorted(path.name for path in root.iterdir()) == [".env.example", "Pulumi.prod.yaml"]
+    files = sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+    assert files == [".env.example", "Pulumi.prod.yaml", "k8s/sealing/prod.pem"]
+
+
+def test_the_public_certificate_is_written_into_the_stacks_own_tree(root, identity):
+    with (root / "Pulumi.prod.yaml").open("a") as file:
+        file.write("  seedbed:seed: {tree: elsewhere/k8s}\n")
+    init.initialise("prod", PASSPHRASE, root)
+    assert (root / "elsewhere/k8s/sealing/prod.pem").read_text() == identity.sealing_keys[0].crt
 
 
 def test_what_to_do_next_names_the_public_key_and_no_secret(identity):

@@ -1,0 +1,29 @@
+"""Seal what the lab's tree leaves unsealed: a lab has its own key, so nothing that is committed could open on it."""
+
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from stacks.identity import Identity
+from stacks.resealing import fill
+from stacks.sealing import newest
+from tools.files import write_all
+
+
+def seal_tree(tree: Path, stack: str, environments: Sequence[str], identity: Identity, before: Path) -> None:
+    """Writes `tree`/sealing/STACK.pem and seals every empty value of a SealedSecret that the stack's cluster gets.
+
+    Each is a random text of 32 characters, a secret of this lab and of nothing else. `before` is the tree as it was pushed
+    last, which may be `tree` itself or missing: what is sealed there and opens stays as it is, so that nothing changes from
+    one push to the next. Raises stacks.sealing.SealingError where a file cannot be read.
+    """
+    certificate = newest(identity.sealing_keys).crt
+    texts = fill(
+        tree,
+        environments,
+        identity.sealing_keys,
+        certificate,
+        before=before,
+        value=lambda: secrets.token_urlsafe(24).encode(),
+    )
+    write_all({tree / "sealing" / f"{stack}.pem": certificate, **texts})
