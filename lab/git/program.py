@@ -12,6 +12,8 @@ PACKAGES = ("git",)
 AUTHOR = "seedbed lab"
 ADDRESS = "lab@seedbed.internal"
 TIMEOUT_SECONDS = 60.0
+HIDDEN = "refs/seedbed"
+"""What the lab keeps in a repository for itself; clients neither see nor change it."""
 
 _SETTINGS = {
     "core.hooksPath": os.devnull,

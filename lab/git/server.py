@@ -20,9 +20,6 @@ from lab.git import access, program
 from lab.git.access import RefusedError, Right
 
 USER = "git"
-HIDDEN = "refs/seedbed"
-"""What the lab keeps in a repository for itself; clients neither see nor change it."""
-
 LOGIN_SECONDS = 30
 KEEPALIVE_SECONDS = 15
 """How often a silent client is asked whether it is there; the third time in vain ends it and what it started."""
@@ -91,7 +88,7 @@ async def run_git(client: asyncssh.SSHServerProcess[bytes], service: str, reposi
     env = program.environment()
     if _PROTOCOL.fullmatch(client.env.get("GIT_PROTOCOL", "")):
         env["GIT_PROTOCOL"] = client.env["GIT_PROTOCOL"]
-    argv = program.command(service, str(repository), settings={"transfer.hideRefs": HIDDEN})
+    argv = program.command(service, str(repository), settings={"transfer.hideRefs": program.HIDDEN})
     git = await asyncio.create_subprocess_exec(*argv, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=env)
     answer, complaints = cast(asyncio.StreamReader, git.stdout), cast(asyncio.StreamReader, git.stderr)
     # The end comes with what git has to say: it does not always read all that it is sent.
