@@ -78,3 +78,11 @@ def test_an_error_never_quotes_the_identity(identity):
 def test_a_missing_identity_file_says_who_makes_it(tmp_path):
     with pytest.raises(IdentityError, match="seedbed lab up"):
         Identity.from_file(tmp_path / "identity.json")
+
+
+def test_each_number_is_another_deploy_key_and_none_is_a_machines(identity):
+    first, second = identity.deploy_key(1), identity.deploy_key(2)
+    assert identity.deploy_key(1) == first
+    assert first.public.startswith("ssh-ed25519 ")
+    assert "OPENSSH PRIVATE KEY" in first.private
+    assert len({first.public, second.public, identity.host_key("1").public, identity.operator_public_key}) == 4
