@@ -36,8 +36,10 @@ class Stack:
     passphrase: str = field(default_factory=lambda: secrets.token_urlsafe(16), repr=False)
 
     @staticmethod
-    def make(subnet: IPv4Network, change: Callable[[dict[str, Any]], None] | None = None) -> "Stack":
-        """A new copy and its settings; nothing runs yet."""
+    def make(
+        subnet: IPv4Network, change: Callable[[dict[str, Any]], None] | None = None, *, seed: bool = False
+    ) -> "Stack":
+        """A new copy and its settings; nothing runs yet. Without `seed` it is a cluster that nothing is planted in."""
         name = f"t{secrets.token_hex(3)}"
         stack = Stack(name, LABS / f"clone-{name}", subnet)
         listed = subprocess.run(
@@ -53,6 +55,8 @@ class Stack:
         (stack.lab_folder / OWNER).write_text(str(os.getpid()))
         text = DEV.read_text().replace(".lab/dev/", f".lab/{name}/").replace("10.77.0.", str(subnet[0])[:-1])
         document = {"config": yaml.safe_load(text)["config"]}
+        if not seed:
+            document["config"].pop("seedbed:seed", None)
         (change or (lambda config: None))(document["config"])
         stack.settings_file.write_text(yaml.safe_dump(document))
         return stack
