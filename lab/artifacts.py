@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from components.versions import K3S_RELEASE_URL, K3S_RELEASES
 from lab import LabError, oci
+from lab.gitops import images, trust
 from tools import cache, gobuild
 from tools.download import DownloadError, WrongDigestError, fetch, file_sha256
 from tools.progress import Progress
@@ -34,7 +35,8 @@ _HERE = Path(__file__).parent
 class Artifacts:
     """The k3s executable, and the OCI-layout tars with the images that the lab's registry serves.
 
-    `genuine` tells the release from the stand-in. With the release, only images that no registry has are in the archives.
+    `genuine` tells the release from the stand-in. Where the release can be had the registries can be too: then only
+    images that no registry has are in the archives. `argocd` is what Argo CD's image of a lab is made from.
     """
 
     k3s: Path
@@ -42,21 +44,25 @@ class Artifacts:
     k3s_sha256: str
     genuine: bool
     archives: list[Path]
+    argocd: oci.Parent
 
 
 def ensure(progress: Progress) -> Artifacts:
     """Download or build what is missing in the cache.
 
     Raises ToolError where a download is not what its digest says or a build fails, LabError on an architecture without
-    a pinned release.
+    a pinned release, or where Argo CD's image cannot be had although the release can.
     """
     release = _release(progress)
     if release is not None:
         sha256 = K3S_RELEASES[K3S_VERSION][oci.architecture()]
-        return Artifacts(release, K3S_VERSION, sha256, genuine=True, archives=[_probe(progress)])
+        argocd = trust.of_registry(progress)
+        return Artifacts(release, K3S_VERSION, sha256, genuine=True, archives=[_probe(progress)], argocd=argocd)
     stand_in = build_stand_in(progress)
-    archives = [_system_images(progress), _probe(progress)]
-    return Artifacts(stand_in, K3S_VERSION, file_sha256(stand_in), genuine=False, archives=archives)
+    seed = images.ensure(progress)
+    archives = [_system_images(progress), _probe(progress), seed]
+    argocd = trust.of_archive(seed)
+    return Artifacts(stand_in, K3S_VERSION, file_sha256(stand_in), genuine=False, archives=archives, argocd=argocd)
 
 
 def build_stand_in(progress: Progress) -> Path:

@@ -14,7 +14,8 @@ import shutil
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
@@ -24,17 +25,26 @@ from lab import LabError
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+"""The same as LAYER, in a manifest of the older kind."""
+
 INDEX = "application/vnd.oci.image.index.v1+json"
 
 EPOCH = 1767225600
 """The time of every file (2026-01-01T00:00:00Z): a build's own time would change the digests."""
 
 CREATED = "2026-01-01T00:00:00Z"
+HISTORY = {"created": CREATED, "created_by": "seedbed lab"}
+"""What an image says of each layer that was made here."""
+
 COMPRESSION = 3
 """Level 3 of 9: the images are read on the machine that makes them, so time counts more than size."""
 
 CHUNK_BYTES = 1 << 20
 GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # no name and no time in it, unlike gzip.open's
+
+PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""The variable that every image has."""
 
 _REFERENCE = re.compile(r"[a-z0-9.-]+\.[a-z]+(:\d+)?(/[a-z0-9._-]+)+:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
@@ -95,7 +105,7 @@ class Image:
     command: tuple[str, ...] = ()
     user: str = ""
     working_dir: str = "/"
-    env: tuple[str, ...] = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",)
+    env: tuple[str, ...] = (PATH,)
     ports: tuple[str, ...] = ()  # as in "8080/tcp"
     labels: dict[str, str] = field(default_factory=dict)
 
@@ -115,24 +125,40 @@ def write(destination: Path, images: Sequence[Image]) -> None:
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise LabError(f"{destination}: the image name {', '.join(sorted(twice))} is given twice")
+    with _layout(destination) as blobs:
+        for image in images:
+            blobs.name(blobs.image(image), image.names)
+
+
+@dataclass(frozen=True)
+class Parent:
+    """An image that another is one layer more than: its name, and its manifest and configuration as they are served."""
+
+    name: str
+    manifest: bytes
+    config: bytes
+
+
+def extend(destination: Path, parent: Parent, layer: Layer) -> None:
+    """Write a tar with the parent and one more layer under the parent's name, without the layers below.
+
+    Whoever serves it has those from where the parent is. Raises LabError where the parent is not what it should be.
+    """
+    with _layout(destination) as blobs:
+        blobs.name(blobs.child(parent, layer), (parent.name,))
+
+
+@contextmanager
+def _layout(destination: Path) -> Iterator["_Blobs"]:
+    """What is put into it becomes the tar `destination`."""
     destination.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{destination.name}.", dir=destination.parent) as scratch:
         blobs = _Blobs(Path(scratch))
-        descriptors = [
-            {
-                **descriptor,
-                "platform": {"os": "linux", "architecture": architecture()},
-                "annotations": {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": name},
-            }
-            for image in images
-            for descriptor in [blobs.image(image)]
-            for name in image.names
-        ]
-        index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": descriptors}
+        yield blobs
         draft = Path(scratch) / "layout.tar"
         with tarfile.open(draft, "w", format=tarfile.PAX_FORMAT) as tar:
             _add(tar, "oci-layout", _json({"imageLayoutVersion": "1.0.0"}))
-            _add(tar, "index.json", _json(index))
+            _add(tar, "index.json", _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": blobs.descriptors}))
             for digest in sorted(blobs.files):
                 _add(tar, f"blobs/sha256/{digest}", blobs.files[digest])
         draft.chmod(0o644)
@@ -151,6 +177,7 @@ class _Blobs:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.files: dict[str, Path] = {}
+        self.descriptors: list[dict[str, Any]] = []
         self._layers: dict[Layer | Path, tuple[dict[str, Any], str]] = {}
 
     def image(self, image: Image) -> dict[str, Any]:
@@ -170,7 +197,7 @@ class _Blobs:
             "created": CREATED,
             "config": {key: value for key, value in config.items() if value},
             "rootfs": {"type": "layers", "diff_ids": [diff_id for _, diff_id in layers]},
-            "history": [{"created": CREATED, "created_by": "seedbed lab"} for _ in layers],
+            "history": [HISTORY for _ in layers],
         }
         manifest = {
             "schemaVersion": 2,
@@ -179,6 +206,29 @@ class _Blobs:
             "layers": [descriptor for descriptor, _ in layers],
         }
         return self._put(_json(manifest), MANIFEST)
+
+    def child(self, parent: Parent, layer: Layer) -> dict[str, Any]:
+        descriptor, diff_id = self._layer(layer)
+        try:
+            manifest, config = json.loads(parent.manifest), json.loads(parent.config)
+            if manifest["config"]["digest"] != f"sha256:{hashlib.sha256(parent.config).hexdigest()}":
+                raise LabError(f"{parent.name}: its configuration is not the one that its manifest names")
+            config["rootfs"]["diff_ids"].append(diff_id)
+            config.setdefault("history", []).append(HISTORY)
+            if manifest.get("mediaType", MANIFEST) != MANIFEST:
+                descriptor = {**descriptor, "mediaType": DOCKER_LAYER}
+            manifest["layers"].append(descriptor)
+            manifest["config"] = self._put(_json(config), manifest["config"]["mediaType"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise LabError(f"{parent.name} is not an image as registries serve it: {error!r}") from error
+        return self._put(_json(manifest), manifest.get("mediaType", MANIFEST))
+
+    def name(self, descriptor: dict[str, Any], names: Sequence[str]) -> None:
+        """Have the index say that the image of the descriptor is called so."""
+        for name in names:
+            annotations = {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": name}
+            where = {"os": "linux", "architecture": architecture()}
+            self.descriptors.append({**descriptor, "platform": where, "annotations": annotations})
 
     def _put(self, data: bytes, media_type: str) -> dict[str, Any]:
         digest = hashlib.sha256(data).hexdigest()

@@ -7,23 +7,32 @@ finished by calling them again.
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab import LabError, machine
 from lab.artifacts import Artifacts
+from lab.git import program, tree
+from lab.git import service as git
+from lab.git import service as git_service
+from lab.gitops import trust
 from lab.internet import mirror, pki, process, s3, service
 from lab.lab import Lab
 from lab.lab import down as hosts_down
 from lab.spec import LAB_NAME, HostSpec, LabSpec
 from lab.status import HostStatus
+from stacks.config import ROOT
 from stacks.identity import Identity, generate
 from stacks.settings import Settings
+from tools.debian import ensure_packages
 from tools.progress import Progress
 
 RELEASE_HOST = "github.com"
 DIGEST_FILE = "k3s.sha256"
 IDENTITY = "identity.json"
+ARGOCD_ARCHIVE = "argocd.tar"
+"""Argo CD's image as it trusts the lab's authority."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,16 @@ class StackLab:
     def identity_file(self) -> Path:
         """Where the lab keeps the stack's identity (0600)."""
         return self.directory / IDENTITY
+
+    @property
+    def netns(self) -> str:
+        """The network namespace of the lab's services."""
+        return f"sb-{self.name}-inet"
+
+    @property
+    def services_address(self) -> str:
+        """Where the lab's services are in its network."""
+        return str(self.settings.network.machines[2])
 
     def spec(self, identity: Identity) -> LabSpec:
         """The lab without its hosts; the authority that the hosts trust is made where it is missing."""
@@ -77,6 +96,8 @@ class Report:
     hosts: list[HostStatus]
     internet: service.Status
     s3: int | None
+    git: git_service.Status | None
+    """None where the lab has none."""
 
 
 def ensure_identity(lab: StackLab, progress: Progress) -> Identity:
@@ -104,8 +125,36 @@ def start_internet(lab: StackLab, artifacts: Artifacts, progress: Progress) -> N
     """The names, the release mirror and the registry that the hosts see; the hosts' network has to be there."""
     with progress.phase("small internet"):
         tree = publish_release(lab, artifacts)
-        netns, address = f"sb-{lab.name}-inet", str(lab.settings.network.machines[2])
-        service.start(lab.directory, netns, address, {RELEASE_HOST: tree}, artifacts.archives, progress)
+        authority = pki.ensure_authority(lab.directory, lab.name)
+        argocd = trust.write(lab.directory / ARGOCD_ARCHIVE, artifacts.argocd, authority.pem)
+        archives = [argocd, *artifacts.archives]  # of one name the first is served
+        service.start(lab.directory, lab.netns, lab.services_address, {RELEASE_HOST: tree}, archives, progress)
+
+
+def start_git(lab: StackLab, identity: Identity, progress: Progress) -> None:
+    """The server of the repository that drives the cluster, where the stack has a seed; the hosts' network has to be
+    there."""
+    seed = lab.settings.seed
+    if seed is None:
+        return
+    readers = [identity.deploy_key(seed.repository.deploy_key).public]
+    writers = [identity.operator_public_key]
+    with progress.phase("git server"):
+        git_service.start(lab.directory, lab.netns, lab.services_address, readers, writers, progress)
+
+
+def publish_tree(lab: StackLab, progress: Progress, seal: tree.Seal) -> tree.Prepared | None:
+    """Brings the clone's tree, sealed, to the lab's repository, as `tree.prepare`; None where the stack has no seed.
+
+    Needs neither the network nor the git server.
+    """
+    if lab.settings.seed is None:
+        return None
+    ensure_packages(program.PACKAGES, progress)
+    with progress.phase("git tree") as phase:
+        prepared = tree.prepare(ROOT, lab.directory, seal)
+        phase.note(f"{prepared.commit[:12]}{', new' if prepared.new else ''}")
+    return prepared
 
 
 def publish_release(lab: StackLab, artifacts: Artifacts) -> Path:
@@ -131,9 +180,26 @@ def down(name: str, directory: Path, progress: Progress) -> None:
     for folder in {directory, claim.directory if claim else directory}:
         process.services_dir(folder)  # `stop` finds processes that lost their pid file only where there is a folder
         service.stop(folder)
+        git_service.stop(folder)
         s3.stop(folder)
         hosts_down(name, folder, progress)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def lose(lab: StackLab, progress: Progress) -> None:
+    """A disaster: every host loses its power, then its disk, and the state store its bucket.
+
+    What a rebuild starts from stays in the lab's folder: the identity, the git repository, and the lab's authority.
+    Raises LabError as `down` does.
+    """
+    there = Lab.open(lab.name)
+    with progress.phase("power cut of all hosts"), ThreadPoolExecutor(max_workers=8) as pool:
+        list(pool.map(there.cut, there.host_names()))
+    service.stop(lab.directory)
+    git.stop(lab.directory)
+    hosts_down(lab.name, lab.directory, progress)
+    s3.lose(lab.directory)
+    progress.line("the disks and the state bucket are gone")
 
 
 def is_left_over(name: str) -> bool:
@@ -144,4 +210,6 @@ def is_left_over(name: str) -> bool:
 
 def report(name: str, directory: Path) -> Report:
     """What runs. Raises LabError where there is no such lab."""
-    return Report(Lab.open(name).status(), service.status(directory), s3.status(directory))
+    return Report(
+        Lab.open(name).status(), service.status(directory), s3.status(directory), git_service.status(directory)
+    )

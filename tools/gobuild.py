@@ -1,5 +1,6 @@
 """Build an executable of a Go module of this repository, once for everything that it is made from."""
 
+import json
 import os
 import platform
 import re
@@ -65,6 +66,24 @@ def build(
             )
 
     return cache.entry(f"go-{name}", key, compile_into) / name
+
+
+def module_folder(module_dir: Path, module: str, *, progress: Progress) -> Path:
+    """Where the sources of `module`, which the module in `module_dir` requires, are: read-only, downloaded if need be.
+
+    Raises:
+        ToolError: it is not required there, or cannot be downloaded.
+    """
+    go = find_go(wanted_go(module_dir), progress)
+    with progress.phase(f"sources of {module}"):
+        said = run(
+            [str(go), "mod", "download", "-json", module],
+            f"download of {module}",
+            timeout=BUILD_SECONDS,
+            env={**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly", "GOWORK": "off"},
+            cwd=module_dir,
+        )
+    return Path(json.loads(said[said.index("{") :])["Dir"])  # it may tell of its progress before
 
 
 def wanted_go(module_dir: Path) -> tuple[int, ...]:

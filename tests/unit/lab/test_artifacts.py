@@ -9,16 +9,19 @@ from pathlib import Path
 import pytest
 
 from components.versions import K3S_RELEASES
-from lab import LabError, artifacts
+from lab import LabError, artifacts, oci
+from lab.gitops import images, trust
 from tools.download import DownloadError, UnreachableError, WrongDigestError
 from tools.progress import Progress
 
 REPOSITORY = Path(__file__).parents[3]
 
+PULLED = oci.Parent(images.ARGOCD_IMAGE, b"of the registry", b"")
+
 
 @pytest.fixture(autouse=True)
 def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A cache of the test's own and a compiler that writes the name of what it was asked for; gives what it built."""
+    """A cache of the test's own, a registry, and builds of names instead of programs; gives what was built."""
     monkeypatch.setenv("SEEDBED_CACHE", str(tmp_path / "cache"))
     names: list[str] = []
 
@@ -30,7 +33,15 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         binary.write_text(f"{name} {ldflags}")
         return binary
 
+    def seed(_: Progress) -> Path:
+        names.append("seed")
+        layers = (oci.Layer((oci.File("seed", b"built"),)),)
+        oci.write(tmp_path / "seed.tar", [oci.Image((images.ARGOCD_IMAGE,), layers)])
+        return tmp_path / "seed.tar"
+
     monkeypatch.setattr(artifacts.gobuild, "build", build)
+    monkeypatch.setattr(images, "ensure", seed)
+    monkeypatch.setattr(trust, "of_registry", lambda _: PULLED)
     return names
 
 
@@ -69,6 +80,7 @@ def test_the_release_is_taken_where_it_can_be_downloaded(monkeypatch: pytest.Mon
     assert found.k3s_sha256 in K3S_RELEASES[found.k3s_version].values()
     assert [name for archive in found.archives for name in names_in(archive)] == [artifacts.PROBE_IMAGE]
     assert built == ["probe"]
+    assert found.argocd == PULLED
     assert "/v1.34.2%2Bk3s1/k3s" in urls[0]
 
 
@@ -80,7 +92,7 @@ def test_the_release_is_downloaded_once(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("failure", [UnreachableError("no route"), DownloadError("403 Forbidden")])
 def test_without_the_release_the_stand_in_is_built_with_the_images_that_pods_need(
-    monkeypatch: pytest.MonkeyPatch, failure: Exception
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
 ) -> None:
     downloads(monkeypatch, failure)
     found = artifacts.ensure(quiet())
@@ -90,7 +102,9 @@ def test_without_the_release_the_stand_in_is_built_with_the_images_that_pods_nee
         artifacts.PAUSE_IMAGE,
         artifacts.COREDNS_IMAGE,
         artifacts.PROBE_IMAGE,
+        images.ARGOCD_IMAGE,
     }
+    assert found.argocd == trust.of_archive(tmp_path / "seed.tar")
 
 
 def test_a_release_with_another_digest_is_not_made_up_for_by_the_stand_in(

@@ -1,12 +1,19 @@
 import dataclasses
+import gzip
 import hashlib
+import io
+import json
 
 import pytest
 
-from lab import LabError
+from lab import LabError, oci, stack_lab
 from lab.artifacts import Artifacts
-from lab.stack_lab import StackLab, publish_release
+from lab.gitops import trust
+from lab.gitops.images import ARGOCD_IMAGE
+from lab.internet.archives import Archives, parse_reference
+from lab.stack_lab import StackLab, publish_release, start_internet
 from stacks.settings import parse
+from tools.progress import Progress
 
 CONFIG = {
     "cluster": {"init": "server-a-1"},
@@ -29,7 +36,11 @@ def artifacts(tmp_path):
     k3s = tmp_path / "cache" / "k3s"
     k3s.parent.mkdir()
     k3s.write_bytes(b"a k3s")
-    return Artifacts(k3s, "v1.34.2+k3s1", hashlib.sha256(b"a k3s").hexdigest(), False, [])
+    layers = (oci.Layer((oci.File("argocd", b"shared by all labs"),)),)
+    oci.write(tmp_path / "seed.tar", [oci.Image((ARGOCD_IMAGE,), layers)])
+    parent = trust.of_archive(tmp_path / "seed.tar")
+    digest = hashlib.sha256(b"a k3s").hexdigest()
+    return Artifacts(k3s, "v1.34.2+k3s1", digest, False, [tmp_path / "seed.tar"], parent)
 
 
 def test_a_name_that_links_cannot_have_is_refused(lab):
@@ -71,3 +82,14 @@ def test_each_machine_is_a_host_with_its_generations_key(lab):
         ("agent-a-3", "10.77.0.21", "key of agent-a-3"),
         ("server-a-1", "10.77.0.11", "key of server-a-1"),
     ]
+
+
+def test_the_labs_registry_has_argo_cd_as_it_trusts_the_labs_authority(lab, artifacts, monkeypatch):
+    started = []
+    monkeypatch.setattr(stack_lab.service, "start", lambda *arguments, **_: started.append(arguments))
+    start_internet(lab, artifacts, Progress(stream=io.StringIO()))
+    archives = Archives(next(a for a in started[0] if isinstance(a, list)))
+    manifest = json.loads(archives.blob(archives.tag(*parse_reference(ARGOCD_IMAGE)).digest).read())
+    layers = [gzip.decompress(archives.blob(layer["digest"]).read()) for layer in manifest["layers"]]
+    assert b"shared by all labs" in layers[0]
+    assert (lab.directory / "ca.crt").read_bytes() in layers[-1]

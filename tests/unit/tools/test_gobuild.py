@@ -134,3 +134,18 @@ def test_a_go_mod_without_a_version_is_refused(module: Path):
 
     with pytest.raises(ToolError, match="has no `go` line"):
         build(module)
+
+
+def test_the_sources_of_a_required_module_are_found_after_what_go_says_of_its_progress(module: Path):
+    go = module.parent / "bin" / "go"
+    go.write_text(
+        "#!/bin/sh\n"
+        'if [ "$1" = version ]; then echo "go version go1.26.8 linux/amd64"; exit; fi\n'
+        '[ "$*" = "mod download -json example.org/x" ] || exit 1\n'
+        'echo "go: downloading example.org/x v1.0.0"\n'
+        """echo '{"Path": "example.org/x", "Dir": "/modules/example.org/x@v1.0.0"}'\n"""
+    )
+    folder = gobuild.module_folder(module, "example.org/x", progress=Progress())
+    assert folder == Path("/modules/example.org/x@v1.0.0")
+    with pytest.raises(ToolError, match=r"download of example.org/y failed"):
+        gobuild.module_folder(module, "example.org/y", progress=Progress())
