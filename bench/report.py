@@ -37,8 +37,8 @@ def load() -> str:
     return " ".join(f"{value:.1f}" for value in os.getloadavg())
 
 
-def write(name: str, title: str, load_before: str, body: str) -> Path:
-    """Write results/`name`.md, in the place of the last result, which git keeps."""
+def write(name: str, title: str, load_before: str, body: str, again: str = "") -> Path:
+    """Write results/`name`.md, in the place of the last result, which git keeps; `again` is what measures it anew."""
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
     ).stdout.strip()
@@ -49,7 +49,7 @@ def write(name: str, title: str, load_before: str, body: str) -> Path:
         f"- date: {now:%Y-%m-%d %H:%M} UTC, commit {commit or 'unknown'}\n"
         f"- machine: {machine()}\n"
         f"- load average (1, 5, 15 minutes): {load_before} before, {load()} after\n"
-        f"- again: `make bench`, or `.venv/bin/python -m bench {name}`\n\n{body.strip()}\n"
+        f"- again: {f'`{again}`' if again else f'`make bench`, or `.venv/bin/python -m bench {name}`'}\n\n{body.strip()}\n"
     )
     return file
 

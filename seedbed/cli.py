@@ -13,6 +13,7 @@ from seedbed.commands import (
     deploy_key,
     doctor,
     down,
+    drill,
     env,
     init,
     kubeconfig,
@@ -40,6 +41,7 @@ COMMANDS: tuple[ModuleType, ...] = (
     seal,
     unseal_check,
     rotate,
+    drill,
     env,
     lab,
 )

@@ -3,6 +3,7 @@
 It logs in with an admin certificate that is made here and now, so whoever has the identity needs no kubeconfig.
 """
 
+import base64
 import datetime
 import getpass
 import json
@@ -70,6 +71,15 @@ class Api:
     def of(identity: Identity, url: str) -> "Api":
         """The API of the cluster that the identity belongs to."""
         return Api(url, identity.files["server-ca.crt"], short_lived(identity, LIFETIME))
+
+    @staticmethod
+    def of_kubeconfig(text: str) -> "Api":
+        """The API that a kubeconfig of `stacks.identity.kubeconfig` names, with what it logs in with."""
+        config = json.loads(text)
+        server, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+        crt, key = (base64.b64decode(user[f"client-{part}-data"]).decode() for part in ("certificate", "key"))
+        ca = base64.b64decode(server["certificate-authority-data"]).decode()
+        return Api(server["server"], ca, KeyPair(crt=crt, key=key))
 
     def get(self, path: str) -> dict[str, Any]:
         """The object at `path`, as in `/api/v1/namespaces/argocd`.

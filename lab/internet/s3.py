@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import secrets
+import shutil
 import socket
 import string
 import time
@@ -126,6 +127,14 @@ def stop(lab_dir: Path) -> bool:
     """End the server; True if it ran. Its data stays."""
     folder = lab_dir / "services"
     return process.stop(folder, _NAME, _arguments(lab_dir)) if folder.is_dir() else False
+
+
+def lose(lab_dir: Path) -> None:
+    """End the server and remove what it held: the bucket with all that was in it, its keys and its port."""
+    stop(lab_dir)
+    for name in ("s3", "sidecar-s3"):
+        shutil.rmtree(lab_dir / name, ignore_errors=True)
+    (lab_dir / "s3.json").unlink(missing_ok=True)
 
 
 def status(lab_dir: Path) -> int | None:

@@ -48,3 +48,12 @@ def test_a_new_lab_takes_a_free_port_and_an_empty_bucket_of_its_own(tmp_path: Pa
     assert second.port != first.port
     assert second.secret_key != first.secret_key
     assert list((tmp_path / "a" / "s3").iterdir()) == [tmp_path / "a" / "s3" / "seedbed-a"]
+
+
+def test_a_state_server_that_was_lost_leaves_neither_bucket_nor_keys(tmp_path: Path) -> None:
+    s3._create(tmp_path, "a", None)
+    (tmp_path / "s3" / "seedbed-a" / "state").write_text("{}")
+    (tmp_path / "identity.json").write_text("{}")
+    s3.lose(tmp_path)
+    assert s3.load(tmp_path) is None
+    assert list(tmp_path.iterdir()) == [tmp_path / "identity.json"]
