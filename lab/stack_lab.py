@@ -13,9 +13,9 @@ from pathlib import Path
 
 from lab import LabError, machine
 from lab.artifacts import Artifacts
-from lab.git import program, tree
-from lab.git import service as git
+from lab.git import program
 from lab.git import service as git_service
+from lab.git.tree import Prepared, Seal, prepare
 from lab.gitops import trust
 from lab.internet import mirror, pki, process, s3, service
 from lab.lab import Lab
@@ -143,8 +143,8 @@ def start_git(lab: StackLab, identity: Identity, progress: Progress) -> None:
         git_service.start(lab.directory, lab.netns, lab.services_address, readers, writers, progress)
 
 
-def publish_tree(lab: StackLab, progress: Progress, seal: tree.Seal) -> tree.Prepared | None:
-    """Brings the clone's tree, sealed, to the lab's repository, as `tree.prepare`; None where the stack has no seed.
+def publish_tree(lab: StackLab, progress: Progress, seal: Seal) -> Prepared | None:
+    """Brings the clone's tree, sealed, to the lab's repository, as `prepare` does; None where the stack has no seed.
 
     Needs neither the network nor the git server.
     """
@@ -152,7 +152,7 @@ def publish_tree(lab: StackLab, progress: Progress, seal: tree.Seal) -> tree.Pre
         return None
     ensure_packages(program.PACKAGES, progress)
     with progress.phase("git tree") as phase:
-        prepared = tree.prepare(ROOT, lab.directory, seal)
+        prepared = prepare(ROOT, lab.directory, seal)
         phase.note(f"{prepared.commit[:12]}{', new' if prepared.new else ''}")
     return prepared
 
@@ -196,7 +196,7 @@ def lose(lab: StackLab, progress: Progress) -> None:
     with progress.phase("power cut of all hosts"), ThreadPoolExecutor(max_workers=8) as pool:
         list(pool.map(there.cut, there.host_names()))
     service.stop(lab.directory)
-    git.stop(lab.directory)
+    git_service.stop(lab.directory)
     hosts_down(lab.name, lab.directory, progress)
     s3.lose(lab.directory)
     progress.line("the disks and the state bucket are gone")

@@ -41,7 +41,7 @@ _TWO_HOSTS: dict[str, tuple[Callable[[Lab, str, str | None], bool], str, str, st
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stack", default=DEV_STACK, help=f"whose lab (default {DEV_STACK})")
     verbs = parser.add_subparsers(dest="lab_verb", required=True, metavar="VERB")
-    verbs.add_parser("up", help="hosts, small internet and state store, without running pulumi").set_defaults(act=_up)
+    verbs.add_parser("up", help="hosts and services, without running pulumi").set_defaults(act=_up)
     verbs.add_parser("down", help="remove it without trace").set_defaults(act=_down)
     verbs.add_parser("status", help="what runs").set_defaults(act=_status)
     ssh = verbs.add_parser("ssh", help="log in to a host as root, or run a command there")
@@ -94,7 +94,11 @@ def status_lines(report: stack_lab.Report) -> list[str]:
     internet = "answers" if report.internet.answers else "does not answer: `seedbed lab up` starts it"
     store = "runs" if report.s3 is not None else "does not run: `seedbed lab up` starts it"
     problems = [f"  images: {problem}" for problem in report.internet.problems]
-    return [*lines, f"small internet: {internet}", *problems, f"state store (S3): {store}"]
+    lines += [f"small internet: {internet}", *problems, f"state store (S3): {store}"]
+    if report.git is not None:
+        git = "answers" if report.git.answers else "does not answer: `seedbed lab up` starts it"
+        lines.append(f"git server (SSH): {git}")
+    return lines
 
 
 def _ssh(arguments: argparse.Namespace) -> int:

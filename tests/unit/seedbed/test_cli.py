@@ -1,6 +1,7 @@
 import pytest
 
 from lab import LabError
+from lab.git import service as git_service
 from lab.internet.service import Status
 from lab.spec import HostState
 from lab.stack_lab import Report
@@ -67,7 +68,15 @@ def test_user_data_gives_the_machine_its_pinned_key_and_lets_the_operator_in(ide
 
 def test_the_status_says_of_each_service_how_to_start_it():
     host = HostStatus("server-a-1", "10.77.0.11", HostState.CUT)
-    lines = lab_command.status_lines(Report([host], Status(None, None, False, ("x.tar: damaged",)), None))
+    git = git_service.Status(1, answers=False)
+    lines = lab_command.status_lines(Report([host], Status(None, None, False, ("x.tar: damaged",)), None, git))
     assert lines[1].split() == ["server-a-1", "cut", "10.77.0.11", "-", "-"]
-    assert [line.endswith("`seedbed lab up` starts it") for line in lines[2:]] == [True, False, True]
+    assert [line.endswith("`seedbed lab up` starts it") for line in lines[2:]] == [True, False, True, True]
     assert lines[3] == "  images: x.tar: damaged"
+
+
+def test_the_status_is_silent_about_a_git_server_that_the_lab_does_not_have():
+    internet = Status(1, 2, True, ())
+    assert "git" not in "\n".join(lab_command.status_lines(Report([], internet, 3, None)))
+    lines = lab_command.status_lines(Report([], internet, 3, git_service.Status(4, answers=True)))
+    assert lines[-1] == "git server (SSH): answers"
