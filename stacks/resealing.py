@@ -110,9 +110,10 @@ def _texts(changes: Mapping[Path, Mapping[int, Mapping[str, str]]]) -> dict[Path
 
 
 def _with(text: str, positions: Mapping[int, Mapping[str, str]]) -> list[object]:
-    """What the text says, with other values in its SealedSecrets."""
+    """What the text says with other values in its SealedSecrets, whose own line breaks do not count."""
     manifests = [manifest for manifest, _ in documents(text)]
-    sealed = [manifest for manifest in manifests if is_sealed_secret(manifest)]
-    for position, values in positions.items():
-        sealed[position]["spec"]["encryptedData"] |= values
+    for position, manifest in enumerate(filter(is_sealed_secret, manifests)):
+        values = {**entries(manifest), **positions.get(position, {})}
+        if values:
+            manifest["spec"] |= {"encryptedData": {entry: value.strip() for entry, value in values.items()}}
     return list(manifests)

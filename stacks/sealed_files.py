@@ -210,6 +210,6 @@ def _scalar(old: str, value: str) -> str:
         return f"{old[0]}{value}{old[0]}"
     if old[0] in "|>":
         head, newline, body = old.partition("\n")
-        indentation = body[: len(body) - len(body.lstrip(" "))]
-        return f"{head}{newline}{indentation}{value}{body[len(body.rstrip()) :]}"
+        before, after = body[: len(body) - len(body.lstrip())], body[len(body.rstrip()) :]
+        return f"{head}{newline}{before}{value}{after}"
     return value

@@ -296,9 +296,11 @@ def _plaintexts(secret: Mapping[str, Any]) -> dict[str, bytes]:
         if not isinstance(values, dict):
             raise SealingError(f"{title}: {field} must be a map of entries")
         for entry, value in values.items():
-            if not isinstance(entry, str) or not _ENTRY.fullmatch(entry):
+            if not isinstance(entry, str):
+                raise SealingError(f"{title}: in {field} an entry's name is not a text; put quotes around it")
+            if not _ENTRY.fullmatch(entry):
                 raise SealingError(
-                    f"{title}: {entry!r} cannot be an entry's name: letters, digits, '-', '_' and '.' only"
+                    f"{title}: in {field} an entry's name has more than letters, digits, '-', '_' and '.'"
                 )
             if not isinstance(value, str):
                 raise SealingError(f"{title}, entry {entry}: {field} has no text there; put quotes around it")
