@@ -1,7 +1,7 @@
-"""Bring up the dev stack: from a fresh clone to Ready nodes on this machine.
+"""Bring up the dev stack: from a fresh clone to a cluster that follows git, on this machine.
 
-Builds or downloads what is missing, boots the lab's hosts, starts the services that they and the engine need, and
-runs `pulumi up`. What needs nothing of each other is done at the same time. Running it again does what is missing.
+Builds or downloads what is missing, boots the lab's hosts, starts the services that they and the engine need, brings
+k8s/ to the lab's git repository, and runs `pulumi up`. What needs nothing of each other is done at the same time. Running it again does what is missing.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from typing import Any
 
 from lab import stack_lab
 from lab.artifacts import Artifacts
+from lab.gitops.sealing import seal_tree
 from seedbed import UserError, applications, build, cluster, engine, environment, graph, stackfile
 from seedbed.graph import Job
 from seedbed.kube import Api
@@ -33,6 +34,8 @@ IDENTITY = "identity"
 S3 = "s3"
 HOSTS = "hosts"
 INTERNET = "internet"
+GIT_SERVER = "git server"
+GIT_TREE = "git tree"
 STACK = "stack"
 
 KUBECONFIG = ".lab/kubeconfig"
@@ -105,11 +108,25 @@ def lab_jobs(lab: stack_lab.StackLab, progress: Progress) -> list[Job]:
     def internet(done: dict[str, Any]) -> None:
         stack_lab.start_internet(lab, done[build.ARTIFACTS], progress)
 
+    def git_server(done: dict[str, Any]) -> None:
+        stack_lab.start_git(lab, done[IDENTITY], progress)
+
+    def git_tree(done: dict[str, Any]) -> None:
+        seed = lab.settings.seed
+        if seed is not None:
+            stack_lab.publish_tree(
+                lab,
+                progress,
+                lambda tree: seal_tree(tree, lab.name, seed.environments, done[IDENTITY], before=seed.tree),
+            )
+
     return [
         Job(IDENTITY, lambda _: stack_lab.ensure_identity(lab, progress)),
+        Job(GIT_TREE, git_tree, (IDENTITY,)),
         *build.jobs(progress),
         Job(S3, lambda done: stack_lab.start_s3(lab, done[build.S3_SERVER], progress), (build.S3_SERVER,)),
         Job(HOSTS, hosts, (IDENTITY, build.IMAGE)),
+        Job(GIT_SERVER, git_server, (HOSTS,)),
         Job(INTERNET, internet, (HOSTS, build.ARTIFACTS)),
     ]
 
