@@ -49,16 +49,21 @@ def publish_k3s(root: Path, version: str, arch: str, binary: Path, sha256: str) 
     """
     name = f"k3s{_K3S_SUFFIX[arch]}"
     folder = root / "k3s-io" / "k3s" / "releases" / "download" / version
-    folder.mkdir(parents=True, exist_ok=True)
-    new = folder / f".{name}.{os.getpid()}"
-    new.unlink(missing_ok=True)
-    try:
-        new.hardlink_to(binary.resolve())
-    except OSError:  # another file system
-        shutil.copyfile(binary, new)
-    new.replace(folder / name)
-    new.unlink(missing_ok=True)  # still there if both were one file already
+    publish(folder / name, binary)
     sums = folder / f".sums.{os.getpid()}"
     sums.write_text(f"{sha256}  {name}\n")
     sums.replace(folder / f"sha256sum-{arch}.txt")
     return folder
+
+
+def publish(place: Path, file: Path) -> None:
+    """Put `file` at `place`, with the folders above it: whoever reads meanwhile gets the old one or the new one."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    new = place.parent / f".{place.name}.{os.getpid()}"
+    new.unlink(missing_ok=True)
+    try:
+        new.hardlink_to(file.resolve())
+    except OSError:  # another file system
+        shutil.copyfile(file, new)
+    new.replace(place)
+    new.unlink(missing_ok=True)  # still there if both were one file already
