@@ -21,6 +21,7 @@ from cryptography.x509.oid import NameOID
 from components.pave import steps
 from components.remote.script import command, stdin
 from lab.internet import s3
+from lab.internet.names import GIT, SELF
 from tests.lab import secret_search
 from tests.lab.changes import STEPS, previewed, whole_machine
 from tests.lab.conftest import new_spec
@@ -139,6 +140,11 @@ def test_pods_on_both_hosts_reach_each_other_by_address_and_by_the_name_of_their
     for pod in pods:
         assert probe(stack, pod, "dns", "web.default.svc.cluster.local") == service
         assert "hello from web-" in probe(stack, pod, "get", "http://web/")
+
+
+def test_a_pod_finds_the_labs_own_names(stack: Stack, pods: list[Pod]) -> None:
+    for name in (GIT, SELF):
+        assert probe(stack, pods[0], "dns", name) == str(stack.subnet[2])
 
 
 def test_a_node_port_answers_outside_on_both_hosts(stack: Stack, pods: list[Pod]) -> None:
