@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stacks.identity import Identity
-from stacks.resealing import fill
-from stacks.sealing import newest
+from stacks.resealing import fill, reseal
+from stacks.sealing import newest, unopenable
 from tools.files import write_all
 
 
@@ -15,15 +15,18 @@ def seal_tree(tree: Path, stack: str, environments: Sequence[str], identity: Ide
 
     Each is a random text of 32 characters, a secret of this lab and of nothing else. `before` is the tree as it was pushed
     last, which may be `tree` itself or missing: what is sealed there and opens stays as it is, so that nothing changes from
-    one push to the next. Raises stacks.sealing.SealingError where a file cannot be read.
+    one push to the next. After a rotation of the sealing key everything is sealed again for the new one.
+    Raises stacks.sealing.SealingError where a file cannot be read, or cannot be sealed again.
     """
-    certificate = newest(identity.sealing_keys).crt
+    new = newest(identity.sealing_keys)
     texts = fill(
         tree,
         environments,
         identity.sealing_keys,
-        certificate,
+        new.crt,
         before=before,
         value=lambda: secrets.token_urlsafe(24).encode(),
     )
-    write_all({tree / "sealing" / f"{stack}.pem": certificate, **texts})
+    write_all({tree / "sealing" / f"{stack}.pem": new.crt, **texts})
+    if len(identity.sealing_keys) > 1 and unopenable(tree, environments, [new]):
+        write_all(reseal(tree, environments, identity.sealing_keys, new, stack))

@@ -281,7 +281,7 @@ def test_a_stack_without_a_seed_has_nothing_to_check(stack):
         sealing.seed_of(stack)
 
 
-def test_the_lab_seals_a_random_value_once(tree, write, real, old, tmp_path):
+def test_the_lab_seals_a_random_value_once_and_for_a_new_key_again(tree, write, real, old, new, tmp_path):
     file = write("apps/web/overlays/dev/a.yaml", PLACEHOLDER)
     before = tmp_path / "before"
     seal_tree(tree, "lab", ["dev"], real, before)
@@ -294,6 +294,11 @@ def test_the_lab_seals_a_random_value_once(tree, write, real, old, tmp_path):
     write("apps/web/overlays/dev/a.yaml", PLACEHOLDER)
     seal_tree(tree, "lab", ["dev"], real, before)
     assert file.read_text() == sealed
+    rotated = real.model_copy(update={"sealing_keys": (old, new)})
+    seal_tree(tree, "lab", ["dev"], rotated, before)
+    (found,) = find(tree, ["dev"])
+    assert open_sealed(found.manifest, [new])["word"] == value
+    assert (tree / "sealing/lab.pem").read_text() == new.crt
 
 
 def test_what_to_do_after_a_rotation_comes_in_the_order_that_keeps_the_cluster_whole(stack, tmp_path):
