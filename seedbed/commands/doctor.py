@@ -11,8 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+from lab.internet.names import GIT
 from seedbed import environment, stackfile
-from seedbed.checks import disk, secrets, state, toolchain
+from seedbed.checks import disk, secrets, seed, state, toolchain
+from seedbed.commands import up
 from seedbed.findings import Finding, Status, fail, ok
 from seedbed.stackfile import StackFile
 from seedbed.store import StoreError, open_store
@@ -53,6 +55,8 @@ def examine(stack: StackFile, variables: Mapping[str, str]) -> list[Finding]:
         lambda: [secrets.check_passphrase(stack, variables)],
         lambda: [identity_finding, settings_finding],
         lambda: _hosts(stack, settings, identity),
+        lambda: _sealed(stack, settings, identity),
+        lambda: _repository(stack, settings, identity),
         lambda: _disks(stack),
     ]
     with ThreadPoolExecutor(len(checks)) as pool:
@@ -104,6 +108,23 @@ def _hosts(stack: StackFile, settings: Settings | None, identity: Identity | Non
         for name, machine in sorted(settings.machines.items())
     ]
     return check_hosts(targets, identity.operator_key, stack.name)
+
+
+def _sealed(stack: StackFile, settings: Settings | None, identity: Identity | None) -> list[Finding]:
+    if settings is None or settings.seed is None or identity is None:
+        return []
+    return seed.check_sealed(settings.seed, identity, stack)
+
+
+def _repository(stack: StackFile, settings: Settings | None, identity: Identity | None) -> list[Finding]:
+    if settings is None or settings.seed is None or identity is None:
+        return []
+    repository = settings.seed.repository
+    # The lab's names are known to its hosts only; this machine goes to the address.
+    on_the_lab = stack.identity_file is not None and f"@{GIT}" in repository.url
+    alias = (up.lab_of(stack).services_address, GIT) if on_the_lab else None
+    key = identity.deploy_key(repository.deploy_key).private
+    return [seed.check_repository(repository, key, stack.name, alias)]
 
 
 def _disks(stack: StackFile) -> list[Finding]:
