@@ -2,29 +2,12 @@
 
 import asyncio
 import importlib
-import importlib.util
 import os
 import sys
-import types
-from pathlib import Path
+
+from .packages import skip_package_code
 
 _PARENT_POLL_SECONDS = 1.0
-
-
-def _skip_package_code(*names: str) -> None:
-    """Makes `import NAME.module` work without running the package's `__init__`.
-
-    `import pulumi` takes 0.4 s, and every preview waits for the plugins of what is in it; the protocol's
-    generated modules need nothing of it.
-    """
-    found = importlib.util.find_spec(names[0])
-    if found is None or found.origin is None:
-        raise SystemExit(f"error: the Python package {names[0]} is missing; run `make` in the clone")
-    root = Path(found.origin).parent
-    for name in names:
-        package = types.ModuleType(name)
-        package.__path__ = [str(root.joinpath(*name.split(".")[1:]))]
-        sys.modules[name] = package
 
 
 async def _serve(plugin: str, engine_address: str, engine_process: int) -> None:
@@ -55,5 +38,7 @@ def main(plugin: str) -> None:
         raise SystemExit(f"usage: python -m {plugin} ENGINE_ADDRESS (the Pulumi engine starts this)")
     # Asked for before anything that takes time, in which the engine might end.
     engine_process = os.getppid()
-    _skip_package_code("pulumi", "pulumi.runtime", "pulumi.runtime.proto")
+    # `import pulumi` takes 0.4 s, and every preview waits for the plugins of what is in it; the protocol's generated
+    # modules need nothing of it.
+    skip_package_code("pulumi", "pulumi.runtime", "pulumi.runtime.proto")
     asyncio.run(_serve(plugin, sys.argv[-1], engine_process))

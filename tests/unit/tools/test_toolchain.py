@@ -34,7 +34,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A clone on a machine that has no pulumi and reaches no release, but can build."""
     folder = tmp_path / "clone"
     (folder / "requirements").mkdir(parents=True)
-    (folder / "requirements" / "program.in").write_text("pulumi-command==1.2.1\n")
+    (folder / "requirements" / "program.in").write_text("pulumi-command==1.2.1\npulumi-kubernetes==4.34.2\n")
     (folder / "Pulumi.yaml").write_text('requiredPulumiVersion: ">=3.232.0 <3.245.0 || >=3.257.0 <4.0.0"\n')
     executable(folder / ".venv" / "bin" / "python", "")
     monkeypatch.setenv("SEEDBED_CACHE", str(tmp_path / "cache"))
@@ -58,7 +58,7 @@ def test_without_another_source_the_cli_is_built_and_drop_ins_stand_beside_it(cl
     assert found.pulumi == clone / BIN / "pulumi"
     assert found.home == clone / ".tools" / "pulumi-home"
     assert found.home.stat().st_mode & 0o777 == 0o700
-    assert found.drop_ins == ["language-python", "resource-command"]
+    assert found.drop_ins == ["language-python", "resource-command", "resource-kubernetes"]
     assert not found.pulumi.is_symlink()
     host = (clone / BIN / "pulumi-language-python").read_text()
     assert f"exec {clone}/.venv/bin/python -u -P {clone}/lab/plugins/language/host.py" in host
@@ -67,7 +67,7 @@ def test_without_another_source_the_cli_is_built_and_drop_ins_stand_beside_it(cl
 
 def test_what_stands_in_is_named_when_it_is_put_there(clone: Path, capsys):
     toolchain.ensure(Progress(), clone)
-    assert "not the official ones: language-python, resource-command" in capsys.readouterr().err
+    assert "not the official ones: language-python, resource-command, resource-kubernetes" in capsys.readouterr().err
 
     toolchain.ensure(Progress(), clone)
     assert "not the official ones" not in capsys.readouterr().err
@@ -90,7 +90,7 @@ def test_an_official_cli_on_path_comes_first_and_gets_the_official_plugin(
 def test_a_drop_in_stands_in_for_a_plugin_that_an_official_cli_cannot_download(clone: Path, tmp_path: Path):
     pulumi(tmp_path / "path", "3.260.1")
 
-    assert toolchain.ensure(Progress(), clone).drop_ins == ["resource-command"]
+    assert toolchain.ensure(Progress(), clone).drop_ins == ["resource-command", "resource-kubernetes"]
     assert dropins.is_provider_drop_in(clone, "command")
 
 
@@ -162,7 +162,8 @@ def test_when_an_official_cli_appears_what_was_built_and_dropped_in_goes(
     toolchain.versitygw(Progress(), clone)
     pulumi(tmp_path / "path", "3.260.1")
     monkeypatch.setattr(toolchain, "reachable", lambda _: True)
-    (cache.root() / "unreachable-resource-command-v1.2.1").unlink(missing_ok=True)
+    for plugin in ("command-v1.2.1", "kubernetes-v4.34.2"):
+        (cache.root() / f"unreachable-resource-{plugin}").unlink(missing_ok=True)
 
     found = toolchain.ensure(Progress(), clone)
 
