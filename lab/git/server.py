@@ -58,28 +58,29 @@ class Login(asyncssh.SSHServer):
         right = access.right_of(self._lab_dir, text) if username == USER else None
         self._connection.set_extra_info(right=right)
         if right is None:
-            log(self._connection, f"refused {key.get_fingerprint()} of user {username!r}")
+            log(address_of(self._connection), f"refused {key.get_fingerprint()} of user {username!r}")
         return right is not None
 
 
 async def serve_client(client: asyncssh.SSHServerProcess[bytes], root: Path) -> None:
     """Run git for one command of a client, or tell it why not."""
+    address = address_of(client)
     right: Right = client.get_extra_info("right")
     what = f"{right} {client.command or client.subsystem or 'shell'!r}"
     try:
         service, repository = access.parse(client.command, root, right)
     except RefusedError as refusal:
-        log(client, f"{what}: {refusal}")
+        log(address, f"{what}: {refusal}")
         client.stderr.write(f"seedbed lab: {refusal}\n".encode())
         client.exit(_REFUSED)
         return
     try:
         code = await run_git(client, service, repository)
     except (OSError, asyncssh.Error) as error:
-        log(client, f"{what}: broken off: {error or type(error).__name__}")
+        log(address, f"{what}: broken off: {error or type(error).__name__}")
         client.close()
     else:
-        log(client, f"{what}: exit code {code}")
+        log(address, f"{what}: exit code {code}")
         client.exit(code)
 
 
@@ -118,10 +119,14 @@ async def _copy(source: _Reader, target: _Writer) -> None:
         await target.drain()
 
 
-def log(peer: "asyncssh.SSHServerConnection | asyncssh.SSHServerProcess[bytes]", text: str) -> None:
+def address_of(peer: "asyncssh.SSHServerConnection | asyncssh.SSHServerProcess[bytes]") -> str:
+    """The client's address, which is forgotten when it has gone."""
+    return str((peer.get_extra_info("peername") or ("-",))[0])
+
+
+def log(address: str, text: str) -> None:
     """One line with the time and the client's address."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
-    address = (peer.get_extra_info("peername") or ("-",))[0]
     print(f"{now}Z {address} {text.encode('ascii', 'backslashreplace').decode()}", flush=True)
 
 

@@ -49,6 +49,12 @@ def test_a_path_without_its_slash_is_the_same_repository(server: Server, clone: 
     assert with_slash[1].split()[0] in said
 
 
+def test_what_was_served_is_logged_with_the_clients_address(server: Server, clone: Path) -> None:
+    server.git(server.reader, "ls-remote", server.url())
+    last = server.log().splitlines()[-1]
+    assert last.endswith(f""" {LOOPBACK} read "git-upload-pack '/seedbed.git'": exit code 0""")
+
+
 def test_the_deploy_key_cannot_push(server: Server, clone: Path) -> None:
     code, said = server.git(server.reader, "push", "origin", "HEAD:other", cwd=clone)
     assert code != 0
