@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from components.versions import K3S_RELEASE_URL, K3S_RELEASES
-from lab import LabError, oci
+from lab import LabError, oci, payload, upstream_files
 from lab.gitops import images, trust
 from tools import cache, gobuild
 from tools.download import DownloadError, WrongDigestError, fetch, file_sha256
@@ -36,7 +36,8 @@ class Artifacts:
     """The k3s executable, and the OCI-layout tars with the images that the lab's registry serves.
 
     `genuine` tells the release from the stand-in. Where the release can be had the registries can be too: then only
-    images that no registry has are in the archives. `argocd` is what Argo CD's image of a lab is made from.
+    images that no registry has are in the archives. `argocd` is what Argo CD's image of a lab is made from. `files` is
+    the folder of the manifests that the tree names by URL; None where the lab takes them from their hosts.
     """
 
     k3s: Path
@@ -45,6 +46,7 @@ class Artifacts:
     genuine: bool
     archives: list[Path]
     argocd: oci.Parent
+    files: Path | None
 
 
 def ensure(progress: Progress) -> Artifacts:
@@ -57,12 +59,13 @@ def ensure(progress: Progress) -> Artifacts:
     if release is not None:
         sha256 = K3S_RELEASES[K3S_VERSION][oci.architecture()]
         argocd = trust.of_registry(progress)
-        return Artifacts(release, K3S_VERSION, sha256, genuine=True, archives=[_probe(progress)], argocd=argocd)
+        return Artifacts(release, K3S_VERSION, sha256, True, [_probe(progress)], argocd, files=None)
     stand_in = build_stand_in(progress)
     seed = images.ensure(progress)
-    archives = [_system_images(progress), _probe(progress), seed]
-    argocd = trust.of_archive(seed)
-    return Artifacts(stand_in, K3S_VERSION, file_sha256(stand_in), genuine=False, archives=archives, argocd=argocd)
+    archives = [_system_images(progress), _probe(progress), seed, *payload.ensure(progress)]
+    files = upstream_files.ensure(progress)
+    sha256 = file_sha256(stand_in)
+    return Artifacts(stand_in, K3S_VERSION, sha256, False, archives, trust.of_archive(seed), files)
 
 
 def build_stand_in(progress: Progress) -> Path:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab import LabError, machine
+from lab import LabError, machine, upstream_files
 from lab.artifacts import Artifacts
 from lab.git import program
 from lab.git import service as git_service
@@ -29,6 +29,9 @@ from tools.debian import ensure_packages
 from tools.progress import Progress
 
 RELEASE_HOST = "github.com"
+SERVED = "serve"
+"""A folder of the lab's with one for each host whose files it serves."""
+
 DIGEST_FILE = "k3s.sha256"
 IDENTITY = "identity.json"
 ARGOCD_ARCHIVE = "argocd.tar"
@@ -124,11 +127,13 @@ def start_hosts(lab: StackLab, identity: Identity, progress: Progress) -> Lab:
 def start_internet(lab: StackLab, artifacts: Artifacts, progress: Progress) -> None:
     """The names, the release mirror and the registry that the hosts see; the hosts' network has to be there."""
     with progress.phase("small internet"):
-        tree = publish_release(lab, artifacts)
+        serve = {RELEASE_HOST: publish_release(lab, artifacts)}
+        if artifacts.files is not None:
+            serve |= upstream_files.publish(artifacts.files, lab.directory / SERVED)
         authority = pki.ensure_authority(lab.directory, lab.name)
         argocd = trust.write(lab.directory / ARGOCD_ARCHIVE, artifacts.argocd, authority.pem)
         archives = [argocd, *artifacts.archives]  # of one name the first is served
-        service.start(lab.directory, lab.netns, lab.services_address, {RELEASE_HOST: tree}, archives, progress)
+        service.start(lab.directory, lab.netns, lab.services_address, serve, archives, progress)
 
 
 def start_git(lab: StackLab, identity: Identity, progress: Progress) -> None:
@@ -162,7 +167,7 @@ def publish_release(lab: StackLab, artifacts: Artifacts) -> Path:
 
     Gives the folder that stands for the whole host. Also writes the digest file that the stack's settings name.
     """
-    tree = lab.directory / "serve" / RELEASE_HOST
+    tree = lab.directory / SERVED / RELEASE_HOST
     arch = "arm64" if os.uname().machine == "aarch64" else "amd64"
     mirror.publish_k3s(tree, artifacts.k3s_version, arch, artifacts.k3s, artifacts.k3s_sha256)
     (lab.directory / DIGEST_FILE).write_text(f"{artifacts.k3s_sha256}\n")

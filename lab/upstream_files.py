@@ -42,19 +42,18 @@ _GITOPS = _HERE / "gitops"
 _DIGESTS = _HERE.parent / "k8s" / "base" / "upstream.sha256"
 
 
-def publish(serve: Path, progress: Progress) -> dict[str, Path]:
-    """Lay the files out below `serve`, one folder a host, beside what is there; gives the folder of each host.
-
-    Raises ToolError where they cannot be had, or are not what upstream.sha256 says.
-    """
-    made = ensure(progress)
+def publish(made: Path, serve: Path) -> dict[str, Path]:
+    """Lay out what `ensure` made below `serve`, one folder a host, beside what is there; gives the folder of each host."""
     for url in URLS:
         mirror.publish(_place(serve, url), _place(made, url))
     return {host: serve / host for host in sorted({urlsplit(url).netloc for url in URLS})}
 
 
 def ensure(progress: Progress) -> Path:
-    """A folder of the cache with the files, each below the name of its host; made when missing. Raises as `publish`."""
+    """A folder of the cache with the files, each below the name of its host; made when missing.
+
+    Raises ToolError where they cannot be had, or are not what upstream.sha256 says.
+    """
     kubecfg = gobuild.build(_GITOPS / "kubecfg", ".", "kubecfg", "-s -w", progress=progress)
     digests = _DIGESTS.read_text()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from components.versions import K3S_RELEASES
-from lab import LabError, artifacts, oci
+from lab import LabError, artifacts, oci, payload, upstream_files
 from lab.gitops import images, trust
 from tools.download import DownloadError, UnreachableError, WrongDigestError
 from tools.progress import Progress
@@ -39,7 +39,14 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         oci.write(tmp_path / "seed.tar", [oci.Image((images.ARGOCD_IMAGE,), layers)])
         return tmp_path / "seed.tar"
 
+    def payload_images(_: Progress) -> list[Path]:
+        names.append("payload")
+        oci.write(tmp_path / "payload.tar", [oci.Image((payload.NGINX_IMAGE,), ())])
+        return [tmp_path / "payload.tar"]
+
     monkeypatch.setattr(artifacts.gobuild, "build", build)
+    monkeypatch.setattr(payload, "ensure", payload_images)
+    monkeypatch.setattr(upstream_files, "ensure", lambda _: tmp_path / "files")
     monkeypatch.setattr(images, "ensure", seed)
     monkeypatch.setattr(trust, "of_registry", lambda _: PULLED)
     return names
@@ -81,6 +88,7 @@ def test_the_release_is_taken_where_it_can_be_downloaded(monkeypatch: pytest.Mon
     assert [name for archive in found.archives for name in names_in(archive)] == [artifacts.PROBE_IMAGE]
     assert built == ["probe"]
     assert found.argocd == PULLED
+    assert found.files is None
     assert "/v1.34.2%2Bk3s1/k3s" in urls[0]
 
 
@@ -103,7 +111,9 @@ def test_without_the_release_the_stand_in_is_built_with_the_images_that_pods_nee
         artifacts.COREDNS_IMAGE,
         artifacts.PROBE_IMAGE,
         images.ARGOCD_IMAGE,
+        payload.NGINX_IMAGE,
     }
+    assert found.files == tmp_path / "files"
     assert found.argocd == trust.of_archive(tmp_path / "seed.tar")
 
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from lab import LabError, oci, stack_lab
+from lab import LabError, oci, stack_lab, upstream_files
 from lab.artifacts import Artifacts
 from lab.gitops import trust
 from lab.gitops.images import ARGOCD_IMAGE
@@ -40,7 +40,7 @@ def artifacts(tmp_path):
     oci.write(tmp_path / "seed.tar", [oci.Image((ARGOCD_IMAGE,), layers)])
     parent = trust.of_archive(tmp_path / "seed.tar")
     digest = hashlib.sha256(b"a k3s").hexdigest()
-    return Artifacts(k3s, "v1.34.2+k3s1", digest, False, [tmp_path / "seed.tar"], parent)
+    return Artifacts(k3s, "v1.34.2+k3s1", digest, False, [tmp_path / "seed.tar"], parent, None)
 
 
 def test_a_name_that_links_cannot_have_is_refused(lab):
@@ -93,3 +93,22 @@ def test_the_labs_registry_has_argo_cd_as_it_trusts_the_labs_authority(lab, arti
     layers = [gzip.decompress(archives.blob(layer["digest"]).read()) for layer in manifest["layers"]]
     assert b"shared by all labs" in layers[0]
     assert (lab.directory / "ca.crt").read_bytes() in layers[-1]
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_upstreams_manifests_are_served_beside_the_release_where_they_were_made(
+    lab, artifacts, monkeypatch, tmp_path, made
+):
+    files = tmp_path / "files"
+    for url in upstream_files.URLS:
+        path = files / url.removeprefix("https://")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(url)
+    calls = []
+    monkeypatch.setattr(stack_lab.service, "start", lambda *arguments: calls.append(arguments))
+    start_internet(lab, dataclasses.replace(artifacts, files=files if made else None), Progress(stream=io.StringIO()))
+    served = calls[0][3]
+    assert next(served["github.com"].rglob("k3s")).read_bytes()
+    assert ("raw.githubusercontent.com" in served) == made
+    here = [served["github.com"].parent / url.removeprefix("https://") for url in upstream_files.URLS]
+    assert [path.is_file() for path in here] == [made] * len(here)

@@ -49,7 +49,7 @@ def test_the_lab_has_every_file_that_the_tree_names_and_no_other():
 
 
 def test_each_file_is_served_at_its_path_below_its_host(modules):
-    hosts = upstream_files.publish(modules / "serve", quiet(modules))
+    hosts = upstream_files.publish(upstream_files.ensure(quiet(modules)), modules / "serve")
     assert hosts == {host: modules / "serve" / host for host in ("github.com", "raw.githubusercontent.com")}
     found = mirror.Mirror(hosts).find("raw.githubusercontent.com", "/argoproj/argo-cd/v3.5.1/manifests/install.yaml")
     assert found.body.path.read_text() == "argo"
@@ -60,7 +60,7 @@ def test_what_else_the_host_serves_stays(modules):
     other = modules / "serve" / "github.com" / "k3s"
     other.parent.mkdir(parents=True)
     other.touch()
-    upstream_files.publish(modules / "serve", quiet(modules))
+    upstream_files.publish(upstream_files.ensure(quiet(modules)), modules / "serve")
     assert other.exists()
 
 
