@@ -84,31 +84,30 @@ def test_each_machine_is_a_host_with_its_generations_key(lab):
     ]
 
 
-def test_the_labs_registry_has_argo_cd_as_it_trusts_the_labs_authority(lab, artifacts, monkeypatch):
-    started = []
-    monkeypatch.setattr(stack_lab.service, "start", lambda *arguments, **_: started.append(arguments))
+@pytest.fixture
+def started(monkeypatch):
+    """What the small internet is started with: the folder of each host, and the archives of images."""
+    calls = []
+    monkeypatch.setattr(stack_lab.service, "start", lambda *arguments, **_: calls.append((arguments[3], arguments[4])))
+    monkeypatch.setattr(
+        upstream_files, "publish", lambda serve, _: {host: serve / host for host in ("github.com", "raw.example")}
+    )
+    return calls
+
+
+def test_the_labs_registry_has_argo_cd_as_it_trusts_the_labs_authority(lab, artifacts, started):
     start_internet(lab, artifacts, Progress(stream=io.StringIO()))
-    archives = Archives(next(a for a in started[0] if isinstance(a, list)))
-    manifest = json.loads(archives.blob(archives.tag(*parse_reference(ARGOCD_IMAGE)).digest).read())
-    layers = [gzip.decompress(archives.blob(layer["digest"]).read()) for layer in manifest["layers"]]
+    [[_, archives]] = started
+    registry = Archives(archives)
+    manifest = json.loads(registry.blob(registry.tag(*parse_reference(ARGOCD_IMAGE)).digest).read())
+    layers = [gzip.decompress(registry.blob(layer["digest"]).read()) for layer in manifest["layers"]]
     assert b"shared by all labs" in layers[0]
     assert (lab.directory / "ca.crt").read_bytes() in layers[-1]
 
 
-@pytest.mark.parametrize("made", [True, False])
-def test_upstreams_manifests_are_served_beside_the_release_where_they_were_made(
-    lab, artifacts, monkeypatch, tmp_path, made
-):
-    files = tmp_path / "files"
-    for url in upstream_files.URLS:
-        path = files / url.removeprefix("https://")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(url)
-    calls = []
-    monkeypatch.setattr(stack_lab.service, "start", lambda *arguments: calls.append(arguments))
-    start_internet(lab, dataclasses.replace(artifacts, files=files if made else None), Progress(stream=io.StringIO()))
-    served = calls[0][3]
-    assert next(served["github.com"].rglob("k3s")).read_bytes()
-    assert ("raw.githubusercontent.com" in served) == made
-    here = [served["github.com"].parent / url.removeprefix("https://") for url in upstream_files.URLS]
-    assert [path.is_file() for path in here] == [made] * len(here)
+def test_the_lab_serves_files_of_other_hosts_only_where_they_cannot_be_downloaded(lab, artifacts, started):
+    start_internet(lab, artifacts, Progress(stream=io.StringIO()))
+    start_internet(lab, dataclasses.replace(artifacts, genuine=True), Progress(stream=io.StringIO()))
+    [[doubles, _], [genuine, _]] = started
+    assert doubles == {host: lab.directory / "serve" / host for host in ("github.com", "raw.example")}
+    assert genuine == {"github.com": lab.directory / "serve" / "github.com"}
