@@ -6,7 +6,7 @@ from cryptography import x509
 
 from seedbed import kube
 from seedbed.kube import Api, RefusedError, UnreachableError
-from stacks.identity import generate
+from stacks.identity import kubeconfig
 
 POD = "/api/v1/namespaces/dev/pods/web"
 
@@ -39,11 +39,17 @@ def test_an_api_that_is_down_is_named(identity):
 
 
 def test_a_cluster_of_another_identity_is_not_spoken_to(fake, identity):
-    other = generate()
-    stranger = Api(fake.url, other.files["server-ca.crt"], kube.short_lived(identity, kube.LIFETIME))
+    another_authority = identity.files["client-ca.crt"]
+    stranger = Api(fake.url, another_authority, kube.short_lived(identity, kube.LIFETIME))
     with pytest.raises(UnreachableError, match="certificate verify failed"):
         stranger.get("/api/v1/nodes")
     assert fake.asked == []
+
+
+def test_a_kubeconfig_that_was_kept_lets_in(fake, identity):
+    fake.objects[POD] = {"metadata": {"name": "web"}}
+    client = kube.short_lived(identity, kube.LIFETIME)
+    assert Api.of_kubeconfig(kubeconfig(identity, client, fake.url, "dev")).get(POD) == fake.objects[POD]
 
 
 def test_the_certificate_names_who_asked_and_is_an_admin(identity, monkeypatch):
