@@ -32,9 +32,6 @@ RELEASE_HOST = "github.com"
 SERVED = "serve"
 """A folder of the lab's with one for each host whose files it serves."""
 
-SERVED = "serve"
-"""The files that the lab's hosts download, in a folder a host."""
-
 DIGEST_FILE = "k3s.sha256"
 IDENTITY = "identity.json"
 ARGOCD_ARCHIVE = "argocd.tar"
@@ -131,8 +128,8 @@ def start_internet(lab: StackLab, artifacts: Artifacts, progress: Progress) -> N
     """The names, the release mirror and the registry that the hosts see; the hosts' network has to be there."""
     with progress.phase("small internet"):
         serve = {RELEASE_HOST: publish_release(lab, artifacts)}
-        if not artifacts.genuine:
-            serve |= upstream_files.publish(lab.directory / SERVED, progress)
+        if artifacts.files is not None:
+            serve |= upstream_files.publish(artifacts.files, lab.directory / SERVED)
         authority = pki.ensure_authority(lab.directory, lab.name)
         argocd = trust.write(lab.directory / ARGOCD_ARCHIVE, artifacts.argocd, authority.pem)
         archives = [argocd, *artifacts.archives]  # of one name the first is served

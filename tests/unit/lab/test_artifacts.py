@@ -47,15 +47,7 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(artifacts.gobuild, "build", build)
     monkeypatch.setattr(payload, "ensure", payload_images)
     monkeypatch.setattr(upstream_files, "ensure", lambda _: tmp_path / "files")
-
-    def beside_the_seed(_: Progress) -> list[Path]:
-        layers = (oci.Layer((oci.File("podinfo", b"built"),)),)
-        oci.write(tmp_path / "payload.tar", [oci.Image((payload.PODINFO_IMAGE,), layers)])
-        return [tmp_path / "payload.tar"]
-
     monkeypatch.setattr(images, "ensure", seed)
-    monkeypatch.setattr(payload, "ensure", beside_the_seed)
-    monkeypatch.setattr(upstream_files, "ensure", lambda _: names.append("upstream files"))
     monkeypatch.setattr(trust, "of_registry", lambda _: PULLED)
     return names
 
@@ -108,7 +100,7 @@ def test_the_release_is_downloaded_once(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("failure", [UnreachableError("no route"), DownloadError("403 Forbidden")])
 def test_without_the_release_the_stand_in_is_built_with_the_images_that_pods_need(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: list[str], failure: Exception
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
 ) -> None:
     downloads(monkeypatch, failure)
     found = artifacts.ensure(quiet())
