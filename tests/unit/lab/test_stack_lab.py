@@ -87,11 +87,14 @@ def test_each_machine_is_a_host_with_its_generations_key(lab):
 @pytest.fixture
 def started(monkeypatch):
     """What the small internet is started with: the folder of each host, and the archives of images."""
+
+    def publish(made, serve):
+        assert made.name == "made"
+        return {host: serve / host for host in ("github.com", "raw.example")}
+
     calls = []
     monkeypatch.setattr(stack_lab.service, "start", lambda *arguments, **_: calls.append((arguments[3], arguments[4])))
-    monkeypatch.setattr(
-        upstream_files, "publish", lambda serve, _: {host: serve / host for host in ("github.com", "raw.example")}
-    )
+    monkeypatch.setattr(upstream_files, "publish", publish)
     return calls
 
 
@@ -105,9 +108,11 @@ def test_the_labs_registry_has_argo_cd_as_it_trusts_the_labs_authority(lab, arti
     assert (lab.directory / "ca.crt").read_bytes() in layers[-1]
 
 
-def test_the_lab_serves_files_of_other_hosts_only_where_they_cannot_be_downloaded(lab, artifacts, started):
+def test_upstreams_manifests_are_served_where_they_were_made_and_else_left_to_their_hosts(
+    lab, artifacts, started, tmp_path
+):
+    start_internet(lab, dataclasses.replace(artifacts, files=tmp_path / "made"), Progress(stream=io.StringIO()))
     start_internet(lab, artifacts, Progress(stream=io.StringIO()))
-    start_internet(lab, dataclasses.replace(artifacts, genuine=True), Progress(stream=io.StringIO()))
     [[doubles, _], [genuine, _]] = started
     assert doubles == {host: lab.directory / "serve" / host for host in ("github.com", "raw.example")}
     assert genuine == {"github.com": lab.directory / "serve" / "github.com"}
