@@ -4,6 +4,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lab import payload
 from lab.gitops import images
@@ -89,6 +90,12 @@ def test_the_tree_takes_the_metrics_server_that_the_lab_builds():
     assert f"{image['newName']}:{image['newTag']}" == payload.METRICS_SERVER_IMAGE
     required = (GITOPS / "metrics-server" / "go.mod").read_text()
     assert f"\t{payload.METRICS_SERVER_MODULE} {payload.METRICS_SERVER_VERSION} " in required
+
+
+@pytest.mark.parametrize("stack", sorted(K8S.parent.glob("Pulumi.*.yaml")), ids=lambda path: path.stem)
+def test_k3s_leaves_the_metrics_server_to_git_in_every_stack(stack):
+    config = yaml.safe_load(stack.read_text())["config"]
+    assert "metrics-server" in config["seedbed:k3s"]["disable"]
 
 
 def test_no_image_is_also_one_of_the_seed():
