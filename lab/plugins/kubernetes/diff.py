@@ -88,9 +88,11 @@ def sides(state: Properties, new: Properties) -> tuple[Object, Object, Object]:
     inputs, live = objects.from_checkpoint(state)
     item = objects.normalized(objects.from_properties(new))
     old: Object = objects.pruned(live, objects.normalized(inputs))
+    # A kind that is not built in may turn out to have no namespaces.
+    somewhere = bool(objects.namespace_of(live)) or not objects.metadata(live).get("uid")
     for one in (old, item):
         one["metadata"] = {**one["metadata"]} if isinstance(one.get("metadata"), dict) else {}
-        if objects.kind_of(item).namespaced:
+        if objects.kind_of(item).namespaced and somewhere:
             one["metadata"].setdefault("namespace", "default")
         else:
             one["metadata"].pop("namespace", None)

@@ -41,7 +41,7 @@ AWAITED = frozenset(
 )
 """Built-in kinds that the official plugin waits for by rules of their own (await/awaiters.go), and definitions."""
 
-_BUILT_IN_GROUPS = frozenset({"", "apps", "autoscaling", "batch", "extensions", "policy"})
+_CORE_GROUPS = frozenset({"", "apps", "autoscaling", "batch", "extensions", "policy"})
 
 _CLUSTER_WIDE = frozenset(
     {
@@ -99,6 +99,11 @@ class Kind:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
+    def built_in(self) -> bool:
+        """Whether it comes with Kubernetes."""
+        return self.group in _CORE_GROUPS or self.group.endswith(".k8s.io")
+
+    @property
     def namespaced(self) -> bool:
         """Whether its objects live in namespaces; a kind that is not built in is taken to, until the server is asked."""
         return (self.group, self.name) not in _CLUSTER_WIDE
@@ -122,9 +127,8 @@ def kind_of_urn(urn: str) -> Kind:
     if not version:
         raise PluginError(f"unrecognized resource type: {type_!r} for this provider")
     kind = Kind("" if group == "core" else group, version, name)
-    built_in = kind.group in _BUILT_IN_GROUPS or kind.group.endswith(".k8s.io")
     if group in ("helm.sh", "yaml", "kustomize") or (
-        built_in and (name in AWAITED or name.endswith(("Patch", "List")))
+        kind.built_in and (name in AWAITED or name.endswith(("Patch", "List")))
     ):
         raise PluginError(
             f"{type_}: this is a drop-in for the kubernetes plugin that does not wait for objects of this kind as the"
@@ -214,14 +218,23 @@ def for_server(value: Value) -> Value:
 def normalized(item: Object) -> Object:
     """The object without fields that only the server sets; a Secret's `stringData` as the `data` that it becomes.
 
-    As normalizeInputs and, for Secrets, clients/unstructured.go.
+    As normalizeInputs and, for Secrets, clients/unstructured.go. Empty maps and lists of built-in kinds go, as they
+    do where the server takes them for absent.
     """
     item = dict(item)
     if isinstance(item.get("metadata"), dict):
         item["metadata"] = {key: value for key, value in item["metadata"].items() if key not in _READ_ONLY}
+    if kind_of(item).built_in:
+        item = _without_empty(item)
+        if isinstance(item.get("metadata"), dict):
+            item["metadata"] = _without_empty(item["metadata"])
     if is_kind_secret(item) and not has_unknown(item):
         _normalize_secret(item)
     return item
+
+
+def _without_empty(item: Object) -> Object:
+    return {key: value for key, value in item.items() if value not in ({}, [])}
 
 
 def is_kind_secret(item: Object) -> bool:

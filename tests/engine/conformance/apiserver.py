@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pulumi
+import pulumi_kubernetes
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -82,6 +84,11 @@ class ApiServer:
             if error.code == 404:
                 return None
             raise AssertionError(f"{method} {path}: {error.read().decode()}") from None
+
+    def provider(self, name: str = "p", **settings: Any) -> pulumi_kubernetes.Provider:
+        """A provider for the server, in a program."""
+        given = {"kubeconfig": pulumi.Output.secret(self.kubeconfig()), "cluster_identifier": "one", **settings}
+        return pulumi_kubernetes.Provider(name, **given)
 
     def get(self, path: str) -> Any:
         """The object at the path, None if there is none."""

@@ -1,12 +1,16 @@
-"""The engine, the `command` plugin that is installed, and sshd servers for its remote commands."""
+"""The engine, the plugins that are installed, sshd servers for remote commands, and an API server for objects."""
 
+import itertools
 import os
+import platform
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from lab import artifacts
+from tests.engine.conformance.apiserver import ApiServer, api_server
 from tests.engine.conformance.harness import Server, Stack, copied_stack, new_stack, sshd
 from tools.debian import ensure_packages
 from tools.progress import Progress
@@ -17,20 +21,15 @@ SYSTEMD = Path("/run/systemd/system")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Registers the marker of this folder."""
-    config.addinivalue_line("markers", "official_breaks(why): a documented rule that the official 1.2.1 breaks")
-
-
-@pytest.fixture(scope="session")
-def official(toolchain: Toolchain) -> bool:
-    """Whether the installed `command` plugin is the official one."""
-    return "resource-command" not in toolchain.drop_ins
+    config.addinivalue_line("markers", "official_breaks(why): a documented rule that the official plugin breaks")
 
 
 @pytest.fixture(autouse=True)
-def known_deviation(request: pytest.FixtureRequest, official: bool) -> None:
-    """Marks the rules that the official 1.2.1 breaks as expected failures when it is the one under test."""
+def known_deviation(request: pytest.FixtureRequest, toolchain: Toolchain) -> None:
+    """Marks the rules that the official plugin breaks as expected failures when it is the one under test."""
     marker = request.node.get_closest_marker("official_breaks")
-    if marker is not None and official:
+    plugin = "kubernetes" if "kubernetes" in request.path.name else "command"
+    if marker is not None and f"resource-{plugin}" not in toolchain.drop_ins:
         request.applymarker(pytest.mark.xfail(reason=marker.args[0], strict=False))
 
 
@@ -74,3 +73,23 @@ def open_host(sshd_package: None, tmp_path_factory: pytest.TempPathFactory) -> I
     """A host whose sshd accepts the variables of the command package."""
     with sshd(tmp_path_factory.mktemp("sshd") / "open", "AcceptEnv PULUMI_COMMAND_*") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """An API server of the lab's k3s stand-in; it needs neither root nor a network."""
+    if platform.system() != "Linux":
+        pytest.skip(f"the k3s stand-in is for Linux; this is {platform.system()}")
+    with api_server(artifacts.build_stand_in(Progress()), tmp_path_factory.mktemp("cluster") / "server") as server:
+        yield server
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def namespace(cluster: ApiServer) -> str:
+    """A namespace of the test's own."""
+    name = f"t{next(_numbers)}"
+    cluster.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+    return name

@@ -30,6 +30,7 @@ from pulumi_command import remote
 Program = Callable[[], None]
 
 TIMEOUT_SECONDS = 60
+TYPES = ("command:", "kubernetes:", "pulumi:providers:kubernetes")
 STACK = "organization/conformance/test"
 PASSPHRASE = "conformance"
 
@@ -48,7 +49,7 @@ class Result:
         return [
             (step["op"], step["urn"].rpartition("::")[2])
             for step in steps
-            if step["op"] != "same" and step["type"].startswith("command:")
+            if step["op"] != "same" and step["type"].startswith(TYPES)
         ]
 
     def operations_of(self, name: str) -> list[str]:
@@ -64,6 +65,12 @@ class Result:
             and event["resourcePreEvent"]["metadata"]["op"] != "same"
             and event["resourcePreEvent"]["metadata"]["urn"].endswith(f"::{name}")
         )
+
+    def difference(self, name: str) -> dict[str, str]:
+        """The properties by which a resource differs, and how: `{"data.key": "update-replace"}`."""
+        steps = [event["resourcePreEvent"]["metadata"] for event in self.events if "resourcePreEvent" in event]
+        diffs = [step["detailedDiff"] for step in steps if step["urn"].endswith(f"::{name}") and step["detailedDiff"]]
+        return {path: change["diffKind"] for path, change in diffs[0].items()} if diffs else {}
 
     def messages(self, name: str | None = None) -> list[dict[str, Any]]:
         """The diagnostics, of one resource or all."""
