@@ -1,12 +1,22 @@
-"""Why something that was deployed does not run, in the cluster's own words: from workloads, pods and SealedSecrets."""
+"""Why something that was deployed does not run, in the cluster's own words: from pods, and from objects' conditions."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from seedbed.kube import Api, items, section
 
 _WORKLOADS = {"DaemonSet": "daemonsets", "Deployment": "deployments", "StatefulSet": "statefulsets"}
+# Where a kind is, and the condition that says what is wrong when it is False. Sources: ArgoCD's own health checks (argo-cd
+# v3.5.1, gitops-engine/pkg/health and resource_customizations) and the kinds' reference.
+_CONDITIONS = {
+    "APIService": ("/apis/apiregistration.k8s.io/v1/apiservices/{name}", "Available"),
+    "HorizontalPodAutoscaler": (
+        "/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/{name}",
+        "ScalingActive",
+    ),
+    "SealedSecret": ("/apis/bitnami.com/v1alpha1/namespaces/{namespace}/sealedsecrets/{name}", "Synced"),
+}
 # The states of a pod that is merely not there yet.
 _EARLY = {"ContainerCreating", "PodInitializing"}
 
@@ -21,8 +31,9 @@ def of(api: Api, resources: Sequence[Mapping[str, Any]]) -> str:
         said = ""
         if kind in _WORKLOADS:
             said = _workload(api, f"/apis/apps/v1/namespaces/{namespace}/{_WORKLOADS[kind]}/{name}", namespace)
-        elif kind == "SealedSecret":
-            said = _sealed(api.find(f"/apis/bitnami.com/v1alpha1/namespaces/{namespace}/sealedsecrets/{name}") or {})
+        elif kind in _CONDITIONS:
+            path, condition = _CONDITIONS[kind]
+            said = _condition(api.find(path.format(namespace=namespace, name=name)) or {}, condition)
         elif section(resource, "health").get("status") in ("Degraded", "Missing"):
             said = str(section(resource, "health").get("message") or "")
         if said:
@@ -64,7 +75,8 @@ def _exit(ended: Mapping[str, Any]) -> str:
     return f"it ended with exit code {ended['exitCode']}" if "exitCode" in ended else ""
 
 
-def _sealed(item: Mapping[str, Any]) -> str:
-    conditions: Iterable[Mapping[str, Any]] = items(section(item, "status").get("conditions"))
-    failed = (c for c in conditions if c.get("type") == "Synced" and c.get("status") == "False")
-    return next((str(condition.get("message") or "was not unsealed") for condition in failed), "")
+def _condition(item: Mapping[str, Any], kind: str) -> str:
+    for condition in items(section(item, "status").get("conditions")):
+        if condition.get("type") == kind and condition.get("status") == "False":
+            return str(condition.get("message") or condition.get("reason") or f"is not {kind}")
+    return ""

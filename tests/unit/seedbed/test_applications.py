@@ -157,16 +157,27 @@ def test_an_unhealthy_application_says_what_keeps_its_pods_from_running(fake, ap
     assert ("GET", "/api/v1/namespaces/dev/pods?labelSelector=app%3Dweb%2Ctier%3Da") in fake.asked
 
 
-def test_a_sealed_secret_that_no_key_opens_is_named(fake, api):
-    resource = {"kind": "SealedSecret", "namespace": "dev", "name": "token"}
-    fake.application("web", health="Degraded", resources=[resource])
-    fake.objects["/apis/bitnami.com/v1alpha1/namespaces/dev/sealedsecrets/token"] = {
-        "status": {
-            "conditions": [{"type": "Synced", "status": "False", "message": "no key could decrypt secret (token)"}]
-        }
-    }
-    (found,) = explained(api, applications(api))
-    assert found.message == "SealedSecret token: no key could decrypt secret (token)"
+@pytest.mark.parametrize(
+    ("kind", "path", "condition", "message"),
+    [
+        (
+            "SealedSecret", "/apis/bitnami.com/v1alpha1/namespaces/dev/sealedsecrets/web", "Synced",
+            "no key could decrypt secret (token)",
+        ),
+        (
+            "HorizontalPodAutoscaler", "/apis/autoscaling/v2/namespaces/dev/horizontalpodautoscalers/web", "ScalingActive",
+            "the metrics API cannot be reached",
+        ),
+        ("APIService", "/apis/apiregistration.k8s.io/v1/apiservices/web", "Available", "the service does not answer"),
+    ],
+)  # fmt: skip
+def test_what_has_no_pods_says_by_its_condition_what_is_wrong(fake, api, kind, path, condition, message):
+    fake.application("web", health="Degraded", resources=[{"kind": kind, "namespace": "dev", "name": "web"}])
+    conditions = [{"type": "Other", "status": "False"}, {"type": condition, "status": "False", "message": message}]
+    fake.objects[path] = {"status": {"conditions": conditions}}
+    assert [one.message for one in explained(api, applications(api))] == [f"{kind} web: {message}"]
+    conditions[1]["status"] = "True"
+    assert [one.message for one in explained(api, applications(api))] == [""]
 
 
 def test_a_healthy_application_is_not_looked_into(fake, api):
