@@ -51,7 +51,7 @@ class World:
             "seedbed" in file.read_text(errors="replace")[:200] for file in plugins.glob("resource-command-*/pulumi-*")
         )
         k3s = self.stack.lab.ssh(self.stack.lab.host_names()[-1], "k3s --version").stdout.splitlines()[0]
-        kind = "the drop-in language host and `command` plugin" if drop_ins else "the official plugins"
+        kind = "the drop-in language host, `command` and `kubernetes` plugins" if drop_ins else "the official plugins"
         return f"Pulumi CLI {version} with {kind}; `{k3s}`; state in versitygw on loopback."
 
     def project(self, name: str, program: str, config: dict[str, Any]) -> Path:

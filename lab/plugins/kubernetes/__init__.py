@@ -9,7 +9,7 @@ a program and its state can go from one to the other. It is never used where the
 Where it differs:
 - the cluster is asked for the first time when something is created, updated, read or deleted, not when the provider is
   configured. A preview asks nobody: it shows what the state and the inputs say, without a dry run on the server, the
-  server's schema, or warnings about old API versions. A program that needs the provider to wait for the cluster must
+  server's schema, or warnings about old API versions, and has no fields that the server sets. A program that needs the provider to wait for the cluster must
   say so (`depends_on`), or it fails with the official plugin;
 - for the same reason a custom resource without a namespace gets the provider's in its inputs even if its kind turns out
   to have none; it is then left out;
