@@ -13,6 +13,8 @@ from lab.spec import LabSpec
 
 NETNS = Path("/run/netns")
 END_SECONDS = 5.0
+CLUSTER_NETWORKS = ("10.42.0.0/16", "10.43.0.0/16")
+"""The networks of pods and services that k3s makes where it is not told others."""
 
 
 def netns_name(lab: str, host: str) -> str:
@@ -74,11 +76,18 @@ def up(spec: LabSpec) -> None:
 
 
 def masquerade(spec: LabSpec) -> str:
-    """The nft table by which the lab's hosts reach what is outside, under this machine's address."""
+    """The nft table by which the lab's hosts reach what is outside, under this machine's address.
+
+    What is for a cluster's pods and services stays inside: before a host's own rules for a new service are there, its
+    packets take the default route, and where this machine's way out answers for any address, it would for the service.
+    """
     return (
         f"table ip {_table(spec.name)} {{\n chain postrouting {{\n"
         "  type nat hook postrouting priority srcnat; policy accept;\n"
-        f"  ip saddr {spec.subnet} ip daddr != {spec.subnet} masquerade\n }}\n}}\n"
+        f"  ip saddr {spec.subnet} ip daddr != {spec.subnet} masquerade\n }}\n"
+        " chain forward {\n"
+        "  type filter hook forward priority filter; policy accept;\n"
+        f'  iifname "{spec.bridge}" oifname != "{spec.bridge}" ip daddr {{ {", ".join(CLUSTER_NETWORKS)} }} drop\n }}\n}}\n'
     )
 
 

@@ -67,3 +67,10 @@ def test_another_labs_rules_are_left(iptables: Iptables) -> None:
 def test_a_machine_that_forwards_anyway_gets_no_rule(iptables: Iptables) -> None:
     network._let_forward(DEV)
     assert iptables.rules == []
+
+
+def test_what_is_for_pods_and_services_does_not_leave_the_lab_and_passes_inside_of_it() -> None:
+    rule = next(line.strip() for line in network.masquerade(DEV).splitlines() if line.endswith(" drop"))
+    assert rule.startswith(f'iifname "{DEV.bridge}" oifname != "{DEV.bridge}" ip daddr ')
+    assert "10.42.0.0/16" in rule
+    assert "10.43.0.0/16" in rule
