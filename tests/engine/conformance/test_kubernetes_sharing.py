@@ -107,6 +107,19 @@ def test_an_object_that_is_there_already_is_an_error_and_stays_as_it_is(
     assert "m" not in stack.resources()
 
 
+@pytest.mark.official_breaks("it repeats the server's message as it is")
+def test_a_refusal_does_not_repeat_what_is_secret(stack: Stack, cluster: ApiServer, namespace: str) -> None:
+    """Of this repository's own wish: the API server quotes values that it does not take."""
+
+    def program() -> None:
+        metadata = {"name": "m", "namespace": namespace, "labels": {"a": pulumi.Output.secret("hidden & wrong")}}
+        k8s.core.v1.ConfigMap("m", metadata=metadata, opts=ResourceOptions(provider=cluster.provider()))
+
+    result = stack.up(program, succeeds=False)
+    assert 'Invalid value: "[secret]"' in result.text("m")
+    assert "hidden & wrong" not in result.output
+
+
 def test_with_upsert_an_object_that_is_there_is_taken_on_and_later_deleted(
     stack: Stack, cluster: ApiServer, namespace: str
 ) -> None:
