@@ -4,7 +4,10 @@ import pulumi
 
 from stacks.cluster import Cluster
 from stacks.config import from_engine
+from stacks.state_size import without_stack_traces
 
 settings, identity = from_engine()
-for name, value in Cluster(settings, identity).outputs().items():
+with without_stack_traces():
+    outputs = Cluster(settings, identity).outputs()
+for name, value in outputs.items():
     pulumi.export(name, value)

@@ -28,15 +28,12 @@ class Cluster(pulumi.ComponentResource):
         self._servers = settings.names(Role.SERVER)
         self._hosts: dict[str, ExistingHost] = {}
         last: tuple[pulumi.Resource, ...] = ()
-        joined: list[pulumi.Resource] = []
         for name in self._servers:
             node = self._node(name, *self._server(name), after=last)
             last = (node.joined,)
-            joined += last
-        for name in settings.names(Role.AGENT):
-            joined.append(self._node(name, *self._agent(name), after=last).joined)
+        agents = [self._node(name, *self._agent(name), after=last).joined for name in settings.names(Role.AGENT)]
         if settings.seed is not None:
-            self._plant(settings.seed, tuple(joined))
+            self._plant(settings.seed, api=last, nodes=(*last, *agents))
         self.register_outputs({})
 
     def outputs(self) -> dict[str, pulumi.Input[object]]:
@@ -77,7 +74,9 @@ class Cluster(pulumi.ComponentResource):
             ),
         )
 
-    def _plant(self, seed: SeedSettings, nodes: tuple[pulumi.Resource, ...]) -> None:
+    def _plant(
+        self, seed: SeedSettings, *, api: tuple[pulumi.Resource, ...], nodes: tuple[pulumi.Resource, ...]
+    ) -> None:
         settings, identity = self._settings, self._identity
         first = self._servers[0]
         authority = hashlib.sha256(identity.files["server-ca.crt"].encode()).hexdigest()
@@ -103,7 +102,8 @@ class Cluster(pulumi.ComponentResource):
                 plant_seconds=settings.timeouts.step,
                 sync_seconds=settings.timeouts.sync,
                 health_seconds=settings.timeouts.health,
-                after=nodes,
+                api=api,
+                nodes=nodes,
             ),
         )
 

@@ -2,11 +2,11 @@
 
 import base64
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -125,11 +125,19 @@ def root(repository: Repository, environments: Sequence[str]) -> Manifest:
     Its source patches into each ApplicationSet of `base/root` where the repository is and which folders this cluster runs.
     """
     path = repository.path.rstrip("/")
-    directories: Mapping[str, list[dict[str, object]]] = {
+    generator, source = "/spec/generators/0/git", "/spec/template/spec/source"
+    everywhere = {
+        f"{generator}/repoURL": repository.url,
+        f"{generator}/revision": repository.revision,
+        f"{source}/repoURL": repository.url,
+        f"{source}/targetRevision": repository.revision,
+    }
+    folders: Mapping[str, list[dict[str, object]]] = {
         "base": [{"path": f"{path}/base/*"}, {"path": f"{path}/base/root", "exclude": True}],
         "apps": [{"path": f"{path}/apps/*/overlays/{environment}"} for environment in environments],
         "observability": [{"path": f"{path}/observability/*"}],
     }
+    directories = {name: {f"{generator}/directories": value} for name, value in folders.items()}
     return {
         "metadata": {"name": "root", "namespace": ARGOCD},
         "spec": {
@@ -140,11 +148,11 @@ def root(repository: Repository, environments: Sequence[str]) -> Manifest:
                 "path": f"{path}/base/root",
                 "kustomize": {
                     "patches": [
-                        {
-                            "target": {"kind": "ApplicationSet", "name": name},
-                            "patch": _source_patch(repository, folders),
-                        }
-                        for name, folders in directories.items()
+                        {"target": {"kind": "ApplicationSet"}, "patch": _json_patch(everywhere)},
+                        *(
+                            {"target": {"kind": "ApplicationSet", "name": name}, "patch": _json_patch(values)}
+                            for name, values in directories.items()
+                        ),
                     ]
                 },
             },
@@ -163,17 +171,12 @@ def root(repository: Repository, environments: Sequence[str]) -> Manifest:
     }
 
 
-def _source_patch(repository: Repository, folders: list[dict[str, object]]) -> str:
-    """A JSON patch (RFC 6902), which YAML contains."""
-    generator, source = "/spec/generators/0/git", "/spec/template/spec/source"
-    values: dict[str, object] = {
-        f"{generator}/repoURL": repository.url,
-        f"{generator}/revision": repository.revision,
-        f"{generator}/directories": folders,
-        f"{source}/repoURL": repository.url,
-        f"{source}/targetRevision": repository.revision,
-    }
-    return json.dumps([{"op": "replace", "path": path, "value": value} for path, value in values.items()])
+def _json_patch(values: Mapping[str, object]) -> str:
+    """Replaces the values at these paths (RFC 6902). Flow style keeps each operation on a line, without escapes in JSON."""
+    return "".join(
+        f"- {yaml.safe_dump({'op': 'replace', 'path': path, 'value': value}, default_flow_style=True, width=10**6)}"
+        for path, value in values.items()
+    )
 
 
 def _base64(text: str) -> str:

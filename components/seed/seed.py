@@ -42,8 +42,10 @@ class SeedArgs:
     plant_seconds: int
     sync_seconds: int
     health_seconds: int
-    after: tuple[pulumi.Resource, ...]
-    """What must be there before: every node."""
+    api: tuple[pulumi.Resource, ...]
+    """What must be there before the API answers: the servers."""
+    nodes: tuple[pulumi.Resource, ...]
+    """What must be there before anything is planted, so that it spreads over all of them."""
 
 
 class Seed(pulumi.ComponentResource):
@@ -60,7 +62,7 @@ class Seed(pulumi.ComponentResource):
             # A state that was lost finds everything still there.
             upsert_existing_objects=True,
             # The official provider looks at the API once, when it is configured.
-            opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.after)),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.api)),
         )
         argocd = Namespace("argocd", **manifests.namespace(manifests.ARGOCD, "restricted"), opts=self._options())
         namespaces = [
@@ -69,7 +71,9 @@ class Seed(pulumi.ComponentResource):
         ]
         keys = self._sealing_keys()
         # The keys are there before the controller starts: without one it would make its own, which nobody has a copy of.
-        planted = self._step("seed", args.identity, steps.seed(machine=args.server, base=args.base), (argocd, *keys))
+        planted = self._step(
+            "seed", args.identity, steps.seed(machine=args.server, base=args.base), (*args.nodes, argocd, *keys)
+        )
         proven = self._proof_of_keys((planted, *keys))
         credential = Secret("repository", **_secret(manifests.credential(args.repository)), opts=self._options(argocd))
         known_hosts = ConfigMap("known-hosts", **manifests.known_hosts(args.repository), opts=self._options(argocd))

@@ -57,7 +57,7 @@ class Repository:
         self.engine = Engine(folder, toolchain, stack)
         self.root = self.engine.folder
         self.machines = Machines()
-        for name in ("stacks", "components"):
+        for name in ("stacks", "components", "k8s"):
             shutil.copytree(CLONE / name, self.root / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("__main__.py", "Pulumi.yaml"):
             shutil.copy2(CLONE / name, self.root / name)

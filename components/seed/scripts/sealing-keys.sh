@@ -31,7 +31,7 @@ current() { [ "$(certificate)" = "$CERTIFICATE" ]; }
 
 # Its base64 without line ends, by the way that kubeseal asks for it.
 certificate() {
-  kubectl get --raw /api/v1/namespaces/kube-system/services/http:sealed-secrets-controller:http/proxy/v1/cert.pem 2>/dev/null |
+  kubectl get --raw /api/v1/namespaces/kube-system/services/http:sealed-secrets-controller:/proxy/v1/cert.pem 2>/dev/null |
     sed '/^-----END/q' | grep -v '^-----' | tr -d '[:space:]' || true
 }
 

@@ -2,7 +2,6 @@
 
 import base64
 import fnmatch
-import json
 
 import pytest
 import yaml
@@ -59,18 +58,33 @@ def test_deleting_the_root_deletes_nothing_else():
     assert "finalizers" not in root["metadata"]
 
 
+NAMES = {"base", "apps", "observability"}
+
+
+def replaced(root):
+    """What the root's patches put at which path of each application set."""
+    values = {name: {} for name in NAMES}
+    for patch in root["spec"]["source"]["kustomize"]["patches"]:
+        assert patch["target"]["kind"] == "ApplicationSet"
+        for operation in yaml.safe_load(patch["patch"]):
+            assert operation["op"] == "replace"
+            for name in {patch["target"]["name"]} if "name" in patch["target"] else NAMES:
+                values[name][operation["path"]] = operation["value"]
+    return values
+
+
 def test_the_root_tells_every_application_set_where_the_repository_is_and_which_folders_run_here():
-    source = manifests.root(REPOSITORY, ["staging", "prod"])["spec"]["source"]
+    root = manifests.root(REPOSITORY, ["staging", "prod"])
+    source = root["spec"]["source"]
     assert (source["repoURL"], source["targetRevision"]) == (REPOSITORY.url, "release-1")
     assert source["path"] == "clusters/k8s/base/root"
-    patches = {patch["target"]["name"]: json.loads(patch["patch"]) for patch in source["kustomize"]["patches"]}
-    for patch in patches.values():
-        values = {operation["path"]: operation["value"] for operation in patch}
+    for values in replaced(root).values():
         assert (
             values["/spec/generators/0/git/repoURL"] == values["/spec/template/spec/source/repoURL"] == REPOSITORY.url
         )
-        assert values["/spec/generators/0/git/revision"] == values["/spec/template/spec/source/targetRevision"]
-    folders = {name: patch[2]["value"] for name, patch in patches.items()}
+        assert values["/spec/generators/0/git/revision"] == "release-1"
+        assert values["/spec/template/spec/source/targetRevision"] == "release-1"
+    folders = {name: values["/spec/generators/0/git/directories"] for name, values in replaced(root).items()}
     assert folders == {
         "base": [{"path": "clusters/k8s/base/*"}, {"path": "clusters/k8s/base/root", "exclude": True}],
         "apps": [
@@ -83,30 +97,24 @@ def test_the_root_tells_every_application_set_where_the_repository_is_and_which_
 
 def test_every_application_set_in_git_has_what_the_root_replaces_and_the_root_knows_each():
     """A JSON patch fails where a path is missing; a set that is not patched would read the example's repository."""
-    repository = Repository(**{**REPOSITORY.__dict__, "path": "k8s"})
-    patches = manifests.root(repository, ["dev"])["spec"]["source"]["kustomize"]["patches"]
     sets = {}
     for file in (ROOT / "k8s" / "base" / "root").glob("*.yaml"):
         document = yaml.safe_load(file.read_text())
         if document["kind"] == "ApplicationSet":
             sets[document["metadata"]["name"]] = document
-    assert sets.keys() == {patch["target"]["name"] for patch in patches}
-    for patch in patches:
-        for operation in json.loads(patch["patch"]):
-            at = sets[patch["target"]["name"]]
-            for key in operation["path"].split("/")[1:]:
+    assert sets.keys() == NAMES
+    for name, values in replaced(manifests.root(REPOSITORY, ["dev"])).items():
+        assert len(values) == 5
+        for path in values:
+            at = sets[name]
+            for key in path.split("/")[1:]:
                 at = at[int(key) if isinstance(at, list) else key]
-            assert operation["op"] == "replace"
 
 
 def test_the_folders_are_those_of_the_tree():
     root = manifests.root(Repository(**{**REPOSITORY.__dict__, "path": "k8s"}), ["dev"])
     patterns = [
-        folder["path"]
-        for patch in root["spec"]["source"]["kustomize"]["patches"]
-        for operation in json.loads(patch["patch"])
-        if operation["path"].endswith("directories")
-        for folder in operation["value"]
+        folder["path"] for values in replaced(root).values() for folder in values["/spec/generators/0/git/directories"]
     ]
     folders = [p.parent.relative_to(ROOT).as_posix() for p in (ROOT / "k8s").rglob("kustomization.yaml")]
     for pattern in patterns:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import runpy
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,17 @@ class Program:
 
     @property
     def commands(self) -> list[Registered]:
+        """The steps of paving."""
+        return [r for r in self._commands if "seedbed:pave:Node" in r.request.parent]
+
+    @property
+    def seed(self) -> dict[str, Registered]:
+        """What the seed is made of, by name; its steps by theirs without the digest of the event that they run for."""
+        parts = [r for r in self.resources if "seedbed:seed:Seed" in r.request.parent]
+        return {r.name.rpartition("-")[0] if r in self._commands else r.name: r for r in parts}
+
+    @property
+    def _commands(self) -> list[Registered]:
         return [r for r in self.resources if r.type == "command:remote:Command"]
 
 
@@ -79,8 +91,16 @@ def identity() -> Identity:
     return generate()
 
 
+@pytest.fixture(scope="session")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the seed is planted from, without the applications, whose secrets are sealed for nobody here."""
+    folder = tmp_path_factory.mktemp("tree")
+    shutil.copytree(ROOT / "k8s" / "base", folder / "base")
+    return folder
+
+
 @pytest.fixture
-def run(identity: Identity) -> Iterator[Callable[..., Program]]:
+def run(identity: Identity, tree: Path) -> Iterator[Callable[..., Program]]:
     """Runs `__main__.py` with a stack file's settings, an identity, and changes to the settings."""
 
     def run(stack: str = "prod", change: Callable[[dict[str, Any]], None] | None = None) -> Program:
@@ -88,6 +108,9 @@ def run(identity: Identity) -> Iterator[Callable[..., Program]]:
         config = {k: v for k, v in config.items() if k != "seedbed:identityFile"}
         config["seedbed:identity"] = json.loads(identity.to_json())
         config["seedbed:k3s"].pop("sha256File", None)
+        config["seedbed:seed"] |= {"tree": str(tree)}
+        if config["seedbed:seed"]["repository"].pop("knownHostsFile", None):
+            config["seedbed:seed"]["repository"]["knownHosts"] = ["git.seedbed.internal ssh-ed25519 AAAA"]
         if change:
             change(config)
         pulumi.runtime.set_all_config({k: json.dumps(v) for k, v in config.items()}, ["seedbed:identity"])
