@@ -3,19 +3,11 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 
+from lab.plugins.protocol.changes import Kind
 from lab.plugins.protocol.values import Properties, Value, equal, is_archive, is_asset, is_secret
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_$][\w$]*")
-
-
-class Kind(StrEnum):
-    """How one property changed."""
-
-    ADD = "ADD"
-    DELETE = "DELETE"
-    UPDATE = "UPDATE"
 
 
 @dataclass(frozen=True)

@@ -8,25 +8,17 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from lab.plugins.protocol import PluginError
 from lab.plugins.protocol.calls import Context, Engine, answer, name_of, type_of
+from lab.plugins.protocol.changes import changed, property_diff
 from lab.plugins.protocol.operations import Operations
 from lab.plugins.protocol.values import bare, decode, encode, is_unknown
 
 from . import resources
-from .diff import Kind, changes
+from .diff import changes
 from .inputs import LOCAL_RUN, RESOURCES, Failure, Inputs, check
 
 VERSION = "1.2.1"
 
 T = TypeVar("T")
-
-_KINDS = {
-    (Kind.ADD, False): provider_pb2.PropertyDiff.ADD,
-    (Kind.ADD, True): provider_pb2.PropertyDiff.ADD_REPLACE,
-    (Kind.DELETE, False): provider_pb2.PropertyDiff.DELETE,
-    (Kind.DELETE, True): provider_pb2.PropertyDiff.DELETE_REPLACE,
-    (Kind.UPDATE, False): provider_pb2.PropertyDiff.UPDATE,
-    (Kind.UPDATE, True): provider_pb2.PropertyDiff.UPDATE_REPLACE,
-}
 
 
 class Provider(provider_pb2_grpc.ResourceProviderServicer):
@@ -83,13 +75,10 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             old = {key: value for key, value in before.items() if key in inputs.forms}
             found = changes(old, decode(request.news), inputs.replacing)
             return provider_pb2.DiffResponse(
-                changes=provider_pb2.DiffResponse.DIFF_SOME if found else provider_pb2.DiffResponse.DIFF_NONE,
+                changes=changed(bool(found)),
                 diffs=sorted({change.property for change in found}),
                 replaces=sorted({change.property for change in found if change.replaces}),
-                detailedDiff={
-                    change.path: provider_pb2.PropertyDiff(kind=_KINDS[change.kind, change.replaces])
-                    for change in found
-                },
+                detailedDiff={change.path: property_diff(change.kind, replaces=change.replaces) for change in found},
                 hasDetailedDiff=True,
             )
 

@@ -113,16 +113,9 @@ class Cluster:
                 return self._resources.setdefault(kind, Resource(one["name"], one["namespaced"]))
         raise NoMatchError(f'no matches for kind "{kind.name}" in version "{kind.api_version}"')
 
-    def _request(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None = None,
-        body: Value = None,
-        content_type: str = "application/json",
-    ) -> Object:
+    def _request(self, method: str, path: str, *arguments: Value) -> Object:
         self._connect()
-        return self._send(method, path, query, body, content_type)
+        return self._send(method, path, *arguments)
 
     def _connect(self) -> None:
         """Reads the kubeconfig and asks for the server's version, once; who does not answer then is not asked again."""

@@ -6,9 +6,9 @@ changed in it is known after a refresh, what the server added is not seen.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TypeAlias
 
+from lab.plugins.protocol.changes import Kind
 from lab.plugins.protocol.values import Properties, Value, equal, is_unknown
 
 from . import objects
@@ -24,14 +24,6 @@ _REPLACING: dict[tuple[str, str], tuple[Path, ...]] = {
     ("storage.k8s.io", "StorageClass"): (("parameters",), ("provisioner",)),
     ("policy", "PodDisruptionBudget"): (("spec",),),
 }
-
-
-class Kind(StrEnum):
-    """How one property changed."""
-
-    ADD = "ADD"
-    DELETE = "DELETE"
-    UPDATE = "UPDATE"
 
 
 @dataclass(frozen=True)

@@ -10,28 +10,20 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from lab.plugins.protocol import PluginError
 from lab.plugins.protocol.calls import Context, Engine
+from lab.plugins.protocol.changes import Kind, changed, property_diff
 from lab.plugins.protocol.log import Severity
 from lab.plugins.protocol.operations import Operations
-from lab.plugins.protocol.values import Properties, Value, bare, decode, encode, is_unknown
+from lab.plugins.protocol.values import Properties, bare, decode, encode, is_unknown
 
 from . import objects, settings
 from .check import Naming, check
 from .cluster import NoMatchError, UnreachableError
-from .diff import Kind, diff, merged, sides
+from .diff import diff, merged, sides
 from .lifecycle import Lifecycle, NotLiveError
 from .objects import Object
 from .replies import InitFailedError, answer
 
 VERSION = "4.34.2"
-
-_KINDS = {
-    (Kind.ADD, False): provider_pb2.PropertyDiff.ADD,
-    (Kind.ADD, True): provider_pb2.PropertyDiff.ADD_REPLACE,
-    (Kind.DELETE, False): provider_pb2.PropertyDiff.DELETE,
-    (Kind.DELETE, True): provider_pb2.PropertyDiff.DELETE_REPLACE,
-    (Kind.UPDATE, False): provider_pb2.PropertyDiff.UPDATE,
-    (Kind.UPDATE, True): provider_pb2.PropertyDiff.UPDATE_REPLACE,
-}
 
 _CRD_MISSING = (
     "the Kubernetes API server reported that the apiVersion for this resource does not exist."
@@ -91,7 +83,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         async def work() -> provider_pb2.DiffResponse:
             found = settings.diff(bare(decode(request.olds)), bare(decode(request.news)))
             return provider_pb2.DiffResponse(
-                changes=_changed(bool(found.changed)), diffs=found.changed, replaces=found.replacing
+                changes=changed(bool(found.changed)), diffs=found.changed, replaces=found.replacing
             )
 
         return await answer(context, work())
@@ -132,12 +124,12 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         async def work() -> provider_pb2.DiffResponse:
             found = diff(decode(request.olds), decode(request.news), request.ignoreChanges, self._settings)
             return provider_pb2.DiffResponse(
-                changes=_changed(bool(found.changes)),
+                changes=changed(bool(found.changes)),
                 replaces=[change.text for change in found.changes if change.replaces],
                 deleteBeforeReplace=found.deletes_first,
                 detailedDiff={
-                    change.text: provider_pb2.PropertyDiff(
-                        kind=_KINDS[change.kind, change.replaces], inputDiff=change.kind is Kind.DELETE
+                    change.text: property_diff(
+                        change.kind, replaces=change.replaces, in_inputs=change.kind is Kind.DELETE
                     )
                     for change in found.changes
                 },
@@ -315,10 +307,6 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         """The user pressed Ctrl-C."""
         self._operations.cancel()
         return empty_pb2.Empty()
-
-
-def _changed(changed: bool) -> Value:
-    return provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE
 
 
 def _manager(state: Properties, item: Object) -> str:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from lab.plugins.command.diff import Change, Kind, changes
+from lab.plugins.command.diff import Change, changes
+from lab.plugins.protocol.changes import Kind
 from lab.plugins.protocol.values import (
     ARCHIVE,
     ASSET,
