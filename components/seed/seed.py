@@ -61,6 +61,9 @@ class Seed(pulumi.ComponentResource):
             cluster_identifier=args.identity,
             # A state that was lost finds everything still there.
             upsert_existing_objects=True,
+            # Another deploy key or known host is written over the old one: replacing would delete it first.
+            enable_secret_mutable=True,
+            enable_config_map_mutable=True,
             # The official provider looks at the API once, when it is configured.
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.api)),
         )

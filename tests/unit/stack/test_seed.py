@@ -145,6 +145,12 @@ def test_another_address_or_certificate_does_not_replace_what_is_in_the_cluster(
     assert provider["upsertExistingObjects"] == "true"
 
 
+def test_another_deploy_key_or_known_host_is_written_over_the_old_one(seed):
+    """The provider's own way is to delete the object first, and ArgoCD would be without it."""
+    provider = seed["cluster"].inputs
+    assert provider["enableSecretMutable"] == provider["enableConfigMapMutable"] == "true"
+
+
 def test_no_key_of_the_seed_is_in_clear(run, identity):
     program = run("prod")
     clear = "".join(in_clear(r.inputs) for r in program.resources)
