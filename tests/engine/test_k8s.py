@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -47,6 +48,7 @@ def render(tree: Path) -> Render:
     """Renders the copy of a folder of `k8s/`."""
     kustomize = programs.kustomize(Progress())
 
+    @cache
     def run(folder: Path) -> list[dict[str, Any]]:
         done = subprocess.run(
             [str(kustomize), "build", str(tree / folder.relative_to(K8S))],
@@ -57,7 +59,7 @@ def render(tree: Path) -> Render:
         )
         assert done.returncode == 0, done.stderr
         assert done.stderr == ""
-        return list(yaml.safe_load_all(done.stdout))
+        return list(yaml.load_all(done.stdout, yaml.CSafeLoader))
 
     return run
 
