@@ -33,11 +33,20 @@ plant() {
     fetch "$work" "$work/$piece"
     kubectl kustomize "$work/$piece" >"$work/$piece.yaml"
     count=$(grep -c '^kind: ' "$work/$piece.yaml")
+    [ "$piece" != argocd ] || redis_password
     say "applying $piece, $count objects"
     kubectl apply --server-side --force-conflicts --field-manager=argocd-controller --filename "$work/$piece.yaml" >/dev/null
   done
   kubectl wait --for=condition=Established --timeout=60s \
     crd/sealedsecrets.bitnami.com crd/applications.argoproj.io crd/applicationsets.argoproj.io crd/appprojects.argoproj.io >/dev/null
+}
+
+# ArgoCD's pods wait for it with the kubelet's patience, a quarter of a minute at a time. Its redis makes it where it is
+# missing, which is after the others have looked.
+redis_password() {
+  [ -z "$(kubectl --namespace argocd get secret argocd-redis --ignore-not-found --output name)" ] || return 0
+  head -c 24 /dev/urandom | base64 | tr -d '\n' |
+    kubectl --namespace argocd create secret generic argocd-redis --from-file=auth=/dev/stdin >/dev/null
 }
 
 # Puts what the kustomization names by address beside it, after its digest has been compared.

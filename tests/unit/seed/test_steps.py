@@ -60,6 +60,8 @@ kubectl() {
   case "$*" in
   *'get deployment argocd-server'*) printf %s "${ADOPTED_ARGOCD-}" ;;
   *'get deployment sealed-secrets-controller'*) printf %s "${ADOPTED_SEALED-}" ;;
+  *'get secret argocd-redis'*) printf %s "${REDIS-}" ;;
+  *'create secret'*) echo "$*" >>calls; cat >password ;;
   kustomize*) cat "$2/kustomization.yaml" >>rendered; printf 'kind: A\nkind: B\n' ;;
   *) echo "$*" >>calls ;;
   esac
@@ -126,6 +128,21 @@ def test_it_renders_from_the_file_that_was_compared(tmp_path):
     rendered = (tmp_path / "rendered").read_text()
     assert "https://" not in rendered
     assert "- upstream-" in rendered
+
+
+def test_the_password_that_argocds_pods_wait_for_is_there_before_them_and_in_no_command_line(tmp_path):
+    seed(tmp_path)
+    made = [call for call in calls(tmp_path) if "argocd-redis" in call or "argocd.yaml" in call]
+    assert made[0].endswith("create secret generic argocd-redis --from-file=auth=/dev/stdin")
+    assert made[1].startswith("apply")
+    password = (tmp_path / "password").read_text()
+    assert len(password) == 32
+    assert password not in (tmp_path / "calls").read_text()
+
+
+def test_a_password_that_is_there_stays(tmp_path):
+    seed(tmp_path, before="REDIS=secret/argocd-redis")
+    assert not any("create secret" in call for call in calls(tmp_path))
 
 
 def test_the_archive_is_the_same_for_the_same_files():
