@@ -3,6 +3,7 @@
 How they differ from upstream's: docs/explanation/stand-ins.md.
 """
 
+import shutil
 from pathlib import Path
 
 from lab import apt, oci
@@ -71,11 +72,10 @@ def ensure(progress: Progress) -> list[Path]:
     """
     metrics_server = _metrics_server(progress)
     podinfo = _podinfo(progress)
-    ui = gobuild.module_folder(_GITOPS / "podinfo", PODINFO_MODULE, progress=progress) / "ui" / "vue.html"
     nginx = _nginx(progress)
     return [
         _archive("metrics-server", metrics_server_image(metrics_server), [metrics_server], progress),
-        _archive("podinfo", podinfo_image(podinfo, ui), [podinfo], progress),
+        _archive("podinfo", podinfo_image(podinfo, _podinfo_page(progress)), [podinfo], progress),
         _archive("nginx", nginx_image(nginx), [nginx], progress),
     ]
 
@@ -149,6 +149,17 @@ def _metrics_server(progress: Progress) -> Path:
     flags = " ".join(f"-X k8s.io/client-go/pkg/version.{name}={value}" for name, value in facts.items())
     package = f"{METRICS_SERVER_MODULE}/cmd/metrics-server"
     return gobuild.build(_GITOPS / "metrics-server", package, "metrics-server", f"-s -w {flags}", progress=progress)
+
+
+def _podinfo_page(progress: Progress) -> Path:
+    """The page that podinfo serves to browsers, out of its module."""
+    module = _GITOPS / "podinfo"
+
+    def copy(folder: Path) -> None:
+        sources = gobuild.module_folder(module, PODINFO_MODULE, progress=progress)
+        shutil.copyfile(sources / "ui" / "vue.html", folder / "vue.html")  # without the mode: modules are read-only
+
+    return cache.entry("podinfo-page", cache.digest([(module / "go.sum").read_bytes()]), copy) / "vue.html"
 
 
 def _podinfo(progress: Progress) -> Path:
