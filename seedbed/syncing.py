@@ -42,7 +42,7 @@ def sync(api: Api, wanted: Sequence[str], timeout: float, say: Say, poll: float 
     def all_settled(found: dict[str, Application]) -> bool:
         left = [name for name in wanted or found if not watch.settled(found[name], found)]
         # A push in the meantime: what was asked before it is asked again, or the two would never meet.
-        if moved := [name for name in left if watch.is_behind(found[name], found)]:
+        if moved := [name for name in left if found[name].synced and watch.is_behind(found[name], found)]:
             watch.refresh([ROOT, *moved])
         watch.refresh([name for name in left if name not in watch.asked])
         return not left

@@ -102,9 +102,10 @@ def test_an_application_of_another_repository_need_not_be_at_the_roots_commit(fa
 
 def test_one_that_cannot_be_synced_is_given_back_as_it_is_when_the_time_is_over(fake, api):
     cluster(fake, "web-dev", "api-dev")
-    Argo(fake, broken=("web-dev",))
+    argo = Argo(fake, broken=("web-dev",))
     said = []
     found = wait(api, timeout=0.3, say=said.append)
+    assert argo.refreshed.count("web-dev") == 1
     assert [one.name for one in found if not one.synced] == ["web-dev"]
     assert "web-dev: Unknown at aaaaaaa – ComparisonError: does not render" in said
 
