@@ -232,7 +232,8 @@ def run_lab() -> Count:
         build.everything(Progress())
     except (LabError, ToolError) as error:
         return Count("lab", failed=1, note=str(error))
-    return run_pytest("lab", 3600, "-v")
+    # Two at once: one boots or waits while the other works; more would only stand in each other's way.
+    return run_pytest("lab", 3600, "-v", "-n", "2", "--dist", "loadgroup")
 
 
 def count_tests(tier: str) -> int:

@@ -20,13 +20,28 @@ ROOT = Path(os.environ.get("SEEDBED_LAB_ROOT") or Path(__file__).parents[2] / ".
 OWNER = "owner"
 
 
+LONGEST_FIRST = ("seed", "test_seed_faults.py", "test_faults.py", "test_three_servers.py", "test_first_light.py")
+"""Groups of tests in the order in which they begin, where several run at once; all others follow."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     reason = machine.why_not()
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.lab)
-            if reason:
-                item.add_marker(pytest.mark.skip(reason=reason))
+    folder = Path(__file__).parent
+    own = [item for item in items if folder in item.path.parents]
+    for item in own:
+        item.add_marker(pytest.mark.lab)
+        # What shares a stack stays together: a file, or a folder of files.
+        item.add_marker(pytest.mark.xdist_group(item.path.relative_to(folder).parts[0]))
+        if reason:
+            item.add_marker(pytest.mark.skip(reason=reason))
+    places = {item: items.index(item) for item in own}
+    for place, item in zip(sorted(places.values()), sorted(own, key=_rank), strict=True):
+        items[place] = item
+
+
+def _rank(item: pytest.Item) -> int:
+    group = item.path.relative_to(Path(__file__).parent).parts[0]
+    return LONGEST_FIRST.index(group) if group in LONGEST_FIRST else len(LONGEST_FIRST)
 
 
 def new_key() -> tuple[str, str]:
