@@ -1,6 +1,7 @@
 """`python -m bench [NAME…]`: take measurements and write bench/results/. `make bench` takes all but up-cold.
 
-Needs Linux and root, as the lab does. Each measurement runs on a lab of its own, which is removed at the end.
+Needs Linux and root, as the lab does. Each measurement runs on a lab of its own, or after others on one; each lab is
+removed at the end. What rebuilding from nothing takes is measured by `seedbed drill --record`, on the dev stack itself.
 """
 
 import argparse
@@ -8,14 +9,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import pave, preview, scale, up
+from bench import pave, preview, scale, seed, sync, up
 from bench.measure import BenchError
 from bench.world import World, world
 from lab import LabError, machine
 from tools import ToolError
 from tools.progress import Progress
 
-ON_THE_WORLD: dict[str, Callable[[World], Path]] = {"preview": preview.run, "scale": scale.run, "pave": pave.run}
+ON_A_CLUSTER: dict[str, Callable[[World], Path]] = {"scale": scale.run, "pave": pave.run}
+ON_A_SEEDED_CLUSTER: dict[str, Callable[[World], Path]] = {"preview": preview.run, "sync": sync.run, "seed": seed.run}
+"""`seed` is the last: it takes the cluster away that the others measure."""
+
 ALONE: dict[str, Callable[[Progress], Path]] = {"up": up.run, "up-cold": up.run_cold}
 NOT_UNLESS_NAMED = {"up-cold"}
 """It builds Kubernetes from nothing, which takes a quarter of an hour."""
@@ -23,7 +27,7 @@ NOT_UNLESS_NAMED = {"up-cold"}
 
 def main(arguments: list[str]) -> int:
     """Measure what is named, or all; 1 where something failed."""
-    names = [*ALONE, *ON_THE_WORLD]
+    names = [*ALONE, *ON_A_CLUSTER, *ON_A_SEEDED_CLUSTER]
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
         "names", metavar="NAME", nargs="*", help=f"of {', '.join(names)}; all but up-cold when none is given"
@@ -37,11 +41,11 @@ def main(arguments: list[str]) -> int:
         for name in wanted:
             if name in ALONE:
                 _told(progress, ALONE[name](progress))
-        if any(name in ON_THE_WORLD for name in wanted):
-            with world(progress) as up_and_running:
-                for name in wanted:
-                    if name in ON_THE_WORLD:
-                        _told(progress, ON_THE_WORLD[name](up_and_running))
+        for benchmarks, seeded in ((ON_A_CLUSTER, False), (ON_A_SEEDED_CLUSTER, True)):
+            if named := [name for name in benchmarks if name in wanted]:
+                with world(progress, seed=seeded) as up_and_running:
+                    for name in named:
+                        _told(progress, benchmarks[name](up_and_running))
     except (BenchError, LabError, ToolError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

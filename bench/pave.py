@@ -1,28 +1,25 @@
 """Paving a ready server and agent by `pulumi up`, against a shell script that installs the same by hand over SSH."""
 
 import os
-import re
 import secrets
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
-from bench import report
-from bench.measure import BenchError, Usage, interleaved, median, ratio
+from bench import by_hand, report
+from bench.measure import BenchError, Usage, interleaved
 from bench.measure import run as measured
 from bench.world import World
 from lab import cgroups, stack_lab
 from lab.lab import Lab
-from seedbed.steps import ended
 from stacks.config import from_file
 from stacks.settings import Settings
 
 TARGET = 1.2
 ROUNDS = 3
 TIMEOUT_SECONDS = 1200
-SCRIPT = Path(__file__).parent / "by_hand.sh"
+SCRIPT = Path(__file__).parent / "pave_by_hand.sh"
 
-_DONE = re.compile(r"^done: (\S+) after (\d+) s$", re.MULTILINE)
 _SSH_CONFIG = """Host {name}
   HostName {address}
   User root
@@ -48,7 +45,7 @@ def _by_pulumi(world: World) -> Usage:
     with world.progress.phase("pulumi up on fresh hosts"):
         usage = world.pulumi("up", "--yes", "--skip-preview", "--suppress-outputs", timeout=TIMEOUT_SECONDS)
     usage = replace(usage, cpu_seconds=usage.cpu_seconds + hosts_cpu(world) - before)
-    _check_ready(world)
+    check_ready(world)
     return usage
 
 
@@ -81,7 +78,7 @@ def _by_hand(world: World) -> Usage:
     with world.progress.phase("the same by hand on fresh hosts"):
         usage = measured([str(SCRIPT), str(config), servers[0], agents[0]], folder, environment, TIMEOUT_SECONDS)
     usage = replace(usage, cpu_seconds=usage.cpu_seconds + hosts_cpu(world) - before)
-    _check_ready(world)
+    check_ready(world)
     return usage
 
 
@@ -112,61 +109,24 @@ def _settings(world: World) -> Settings:
     return from_file(world.stack.name, world.stack.root)
 
 
-def _check_ready(world: World) -> None:
+def check_ready(world: World) -> None:
+    """Raises AssertionError where not both nodes are."""
     nodes = world.stack.kubectl("get", "nodes", "--no-headers")
     if len(nodes.splitlines()) != 2 or "NotReady" in nodes:
         raise AssertionError(f"both nodes should be Ready:\n{nodes}")
 
 
 def _body(world: World, found: dict[str, list[Usage]]) -> str:
-    ours = [usage.seconds for usage in found["seedbed"]]
-    by_hand = [usage.seconds for usage in found["by_hand"]]
-    all_of, least, greatest = ratio(ours, by_hand)
-    rounds = [
-        (
-            str(number),
-            *(f"{a.seconds:.1f} s", f"{b.seconds:.1f} s", f"{a.seconds / b.seconds:.2f}"),
-            *(f"{a.cpu_seconds:.1f} s", f"{b.cpu_seconds:.1f} s", f"{a.cpu_seconds / b.cpu_seconds:.2f}"),
-        )
-        for number, (a, b) in enumerate(zip(found["seedbed"], found["by_hand"], strict=True), 1)
-    ]
-    cpu = {name: [usage.cpu_seconds for usage in usages] for name, usages in found.items()}
-    cpu_ratio, _, _ = ratio(cpu["seedbed"], cpu["by_hand"])
-    rounds.append(
-        (
-            "**median**",
-            *(f"{median(ours):.1f} s", f"{median(by_hand):.1f} s", f"**{all_of:.2f}**"),
-            *(f"{median(cpu['seedbed']):.1f} s", f"{median(cpu['by_hand']):.1f} s", f"{cpu_ratio:.2f}"),
-        )
-    )
-    best = (f"{min(ours):.1f} s", f"{min(by_hand):.1f} s", f"{min(ours) / min(by_hand):.2f}")
-    rounds.append(("the best", *best, "", "", ""))
     return (
         f"Aim: at most {TARGET} times the script.\n\n"
-        + report.table(("round", "`pulumi up`", "by hand", "ratio", "CPU", "by hand", "ratio"), rounds)
-        + f"\nSingle rounds between {least:.2f} and {greatest:.2f}. Each run has fresh hosts of one lab, with the same names "
+        + by_hand.rounds(found)
+        + "\nEach run has fresh hosts of one lab, with the same names "
         "and addresses, booted until cloud-init is done; the order of the two turns round from round to round. "
-        "`pulumi up --skip-preview` (as `make up` calls it) begins with an empty state; bench/by_hand.sh installs the same "
+        "`pulumi up --skip-preview` (as `make up` calls it) begins with an empty state; bench/pave_by_hand.sh installs the same "
         "packages, settings, Docker and k3s over SSH, both hosts at the same time until Docker runs, then the server's k3s, "
         "then the agent's. Both end when both nodes are Ready. CPU is "
         "what the command and everything on the two hosts (by their cgroups) used, which a busy machine changes little. The best is what it disturbed "
         "least.\n\n"
         "Medians of the parts, in whole seconds. By hand the seconds count from the start of the script, by `pulumi up` "
-        "from the start of each step:\n\n"
-        + report.table(("part", "`pulumi up`, took", "by hand, done after"), _parts(found))
-        + f"\n{world.about()}\n"
+        "from the start of each step:\n\n" + by_hand.parts(found) + f"\n{world.about()}\n"
     )
-
-
-def _parts(found: dict[str, list[Usage]]) -> list[tuple[str, str, str]]:
-    ours: dict[str, list[float]] = {}
-    for usage in found["seedbed"]:
-        for line in usage.output.splitlines():
-            if (step := ended(line)) is not None:
-                ours.setdefault(step.name, []).append(step.seconds)
-    by_hand: dict[str, list[float]] = {}
-    for usage in found["by_hand"]:
-        for name, seconds in _DONE.findall(usage.output):
-            by_hand.setdefault(name, []).append(float(seconds))
-    rows = [(name, f"{median(values):.0f} s", "") for name, values in sorted(ours.items())]
-    return rows + [(name, "", f"{median(values):.0f} s") for name, values in sorted(by_hand.items())]

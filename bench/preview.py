@@ -1,6 +1,7 @@
 """A preview that finds nothing to do, against the same of a trivial program with as many resources of the same kinds."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 from bench import report
@@ -51,7 +52,7 @@ def _body(world: World, found: dict[str, list[Usage]], resources: dict[str, int]
             *(f"{best['seedbed']:.2f} s", f"{best['trivial']:.2f} s", f"{best['seedbed'] / best['trivial']:.2f}", ""),
         ),
     )
-    count = ", ".join(f"{number} {kind}" for kind, number in sorted(resources.items()))
+    count = ", ".join(f"{number} × {kind}" for kind, number in sorted(resources.items()))
     return (
         f"Aim: at most {TARGET} times the trivial program's wall clock.\n\n"
         + report.table(("median", "dev stack", "trivial program", "ratio", "single rounds"), rows)
@@ -71,7 +72,12 @@ def _trivial(world: World) -> Path:
     ]
     program = (Path(__file__).parent / "trivial.py").read_text()
     folder = world.project("trivial", program, {"trivial:hosts": hosts})
-    world.pulumi("config", "set", "--secret", "privateKey", folder=folder, stdin=stack.identity.operator_key)
+    secrets = {
+        "privateKey": stack.identity.operator_key,
+        "kubeconfig": stack.seedbed("kubeconfig", stack.name).stdout,
+    }
+    for name, value in secrets.items():
+        world.pulumi("config", "set", "--secret", name, folder=folder, stdin=value)
     world.pulumi("up", "--yes", "--skip-preview", folder=folder)
     return folder
 
@@ -79,11 +85,13 @@ def _trivial(world: World) -> Path:
 def _resources(world: World, folder: Path | None = None) -> dict[str, int]:
     """How many resources of each kind a state holds."""
     exported = json.loads(world.pulumi("stack", "export", folder=folder).output)
-    kinds: dict[str, int] = {}
-    for resource in exported["deployment"]["resources"]:
-        kind = "provider" if resource["type"].startswith("pulumi:providers:") else resource["type"].split(":")[0]
-        kind = {"seedbed": "components", "trivial": "components", "command": "remote commands", "pulumi": "stack"}.get(
-            kind, kind
-        )
-        kinds[kind] = kinds.get(kind, 0) + 1
-    return kinds
+    return dict(Counter(kind_of(resource["type"]) for resource in exported["deployment"]["resources"]))
+
+
+def kind_of(resource: str) -> str:
+    """What a reader calls a resource of this type; all components, and all providers, are of one kind."""
+    if resource.startswith("pulumi:providers:"):
+        return "provider"
+    package, _, _ = resource.partition(":")
+    kinds = {"seedbed": "component", "trivial": "component", "command": "remote command", "pulumi": "stack"}
+    return kinds.get(package) or resource.rpartition(":")[2]

@@ -1,4 +1,4 @@
-"""The stack that is measured: the dev stack on a lab of its own, in a copy of the tree, made once for all benchmarks."""
+"""The stack that is measured: the dev stack on a lab of its own, in a copy of the tree, made once for several benchmarks."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -68,11 +68,11 @@ class World:
 
 
 @contextmanager
-def world(progress: Progress) -> Iterator[World]:
-    """The stack, up; taken away at the end, whatever happened."""
-    stack = Stack.make(new_spec().subnet)
+def world(progress: Progress, *, seed: bool) -> Iterator[World]:
+    """The stack, up, with a seed or without; taken away at the end, whatever happened."""
+    stack = Stack.make(new_spec().subnet, seed=seed)
     try:
-        with progress.phase("the stack that is measured"):
+        with progress.phase(f"the stack that is measured, {'with its' if seed else 'without a'} seed"):
             stack.seedbed("up", stack.name, timeout=UP_SECONDS)
         yield World(stack, progress)
     finally:

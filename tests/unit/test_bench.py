@@ -1,12 +1,20 @@
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from bench import report
+from bench import __main__ as command_line
+from bench import by_hand, preview, report, seed
 from bench.measure import BenchError, Usage, interleaved, ratio, run
 from bench.scale import kind_of
+from bench.sync import interval
 from bench.world import timings
+from seedbed.commands import drill, up
+from seedbed.drill import Check
+from seedbed.steps import Step
+from tools.progress import Timing
 
 
 def usage(seconds: float) -> Usage:
@@ -81,3 +89,104 @@ def test_a_table_has_its_numbers_to_the_right():
     assert report.table(("what", "size"), [("all", report.mebibytes(3 << 20))]) == (
         "| what | size |\n| --- | ---: |\n| all | 3 MiB |\n"
     )
+
+
+def test_a_step_counts_as_the_same_whatever_event_its_name_ends_with():
+    line = " +  command:remote:Command {name} created ({seconds}s)"
+    ours = [line.format(name="seed-0123abcd", seconds=4), line.format(name="seed-89ef4567", seconds=6)]
+    theirs = "done: applied after 3 s\ndone: healthy after 40 s\n"
+
+    table = by_hand.parts(
+        {"seedbed": [Usage(1, 1, output) for output in ours], "by_hand": [Usage(1, 1, theirs), Usage(1, 1, theirs)]}
+    )
+
+    assert table.splitlines()[2:] == ["| seed | 5 s |  |", "| applied |  | 3 s |", "| healthy |  | 40 s |"]
+
+
+def test_rounds_by_pulumi_and_by_hand_stand_side_by_side_with_their_medians():
+    table = by_hand.rounds({"seedbed": [Usage(30, 9, ""), Usage(20, 9, "")], "by_hand": [Usage(20, 6, "")] * 2})
+
+    assert "| 1 | 30.0 s | 20.0 s | 1.50 | 9.0 s | 6.0 s | 1.50 |" in table
+    assert "| **median** | 25.0 s | 20.0 s | **1.25** |" in table
+    assert "between 1.00 and 1.50" in table
+
+
+@pytest.mark.parametrize(
+    ("resource", "kind"),
+    [
+        ("pulumi:pulumi:Stack", "stack"),
+        ("pulumi:providers:kubernetes", "provider"),
+        ("seedbed:seed:Seed", "component"),
+        ("trivial:index:Part", "component"),
+        ("command:remote:Command", "remote command"),
+        ("kubernetes:core/v1:Secret", "Secret"),
+        ("kubernetes:argoproj.io/v1alpha1:AppProject", "AppProject"),
+    ],
+)
+def test_resources_are_counted_by_what_a_reader_calls_them(resource: str, kind: str):
+    assert preview.kind_of(resource) == kind
+
+
+def test_the_poll_interval_is_what_argocds_settings_say():
+    assert interval({"timeout.reconciliation": "60s", "timeout.reconciliation.jitter": "10s"}) == (60, 10)
+    with pytest.raises(BenchError, match="not in seconds"):
+        interval({"timeout.reconciliation": "3m", "timeout.reconciliation.jitter": "10s"})
+
+
+def test_by_hand_gets_what_the_dev_stacks_applications_deploy_and_not_what_deploys_it(tmp_path: Path):
+    folders = ["base/argocd", "base/root", "base/sealed-secrets", "observability/logs"]
+    for folder in [*folders, "apps/web/base", "apps/web/overlays/dev", "apps/web/overlays/prod"]:
+        (tmp_path / folder).mkdir(parents=True)
+
+    assert list(seed.sources(tmp_path)) == [
+        *("base/sealed-secrets", "base/argocd"),
+        *("observability/logs", "apps/web/overlays/dev"),
+    ]
+
+
+def test_the_seed_is_planted_only_for_the_benchmarks_that_measure_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    worlds: list[bool] = []
+    measured: list[str] = []
+    result = tmp_path / "result.md"
+    result.write_text("")
+
+    @contextmanager
+    def world(progress: object, *, seed: bool) -> Iterator[bool]:
+        worlds.append(seed)
+        yield seed
+
+    def benchmark(name: str, seeded: bool) -> None:
+        def measure(world: bool) -> Path:
+            assert world == seeded
+            measured.append(name)
+            return result
+
+        monkeypatch.setitem(command_line.ON_A_SEEDED_CLUSTER if seeded else command_line.ON_A_CLUSTER, name, measure)
+
+    monkeypatch.setattr(command_line, "world", world)
+    monkeypatch.setattr(command_line.machine, "check_able", lambda: None)
+    benchmark("pave", False)
+    benchmark("preview", True)
+    benchmark("seed", True)
+
+    assert command_line.main(["seed", "pave", "preview"]) == 0
+    assert worlds == [False, True]
+    assert measured == ["pave", "preview", "seed"]
+
+
+def test_a_drill_is_recorded_as_benchmarks_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    timings = [Timing("pulumi up", 2.0, 60.0), Timing("lab hosts", 1.0, 0.5), Timing("a moment", 0.0, 0.01)]
+    rebuilt = up.Result(None, None, timings, [Step("seed-0123abcd", 9.0)])  # type: ignore[arg-type]
+
+    text = drill.record(97.4, [Check("nodes", True, "2 Ready")], rebuilt, "0.1 0.2 0.3").read_text()
+
+    assert "all as it was after 97 s" in text
+    assert "- again: `seedbed drill --record`\n" in text
+    assert (
+        text.index("| nodes | 2 Ready |") < text.index("| lab hosts | 0.5 s |") < text.index("| pulumi up | 60.0 s |")
+    )
+    assert "|   seed-0123abcd | 9.0 s |" in text
+    assert "a moment" not in text

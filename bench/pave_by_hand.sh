@@ -2,7 +2,7 @@
 # A cluster of one server and one agent by hand: what an experienced administrator would write to install by SSH what
 # seedbed installs (components/pave/scripts), without its checks. bench/pave.py measures `pulumi up` against it.
 #
-#   by_hand.sh SSH_CONFIG SERVER AGENT      the two names as SSH_CONFIG knows them, which become the nodes' names
+#   pave_by_hand.sh SSH_CONFIG SERVER AGENT      the two names as SSH_CONFIG knows them, which become the nodes' names
 #
 # In the environment: SERVER_ADDRESS, AGENT_ADDRESS, K3S_URL (of the binary), K3S_SHA256, TOKEN, AGENT_TOKEN.
 set -euo pipefail
