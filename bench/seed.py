@@ -167,7 +167,7 @@ def _body(world: World, found: dict[str, list[Usage]], objects: int) -> str:
         "manifests out of the same repository, rendered before the time runs (both bases, metrics-server, the overlays of "
         "both applications with the same SealedSecret, and before them the namespaces and the sealing keys), again where a "
         "definition was not established yet, and `kubectl wait` for what ArgoCD calls healthy: every Deployment and the StatefulSet rolled out, "
-        "SealedSecrets opened, autoscalers able to scale, API services available. By hand nothing follows git: neither AppProjects, Applications nor "
+        "SealedSecrets opened, autoscalers with the metrics that they need, API services available. By hand nothing follows git: neither AppProjects, Applications nor "
         f"the repository's credential are made. Afterwards the same {objects} objects with a health are there. CPU is what the command and everything "
         "on the two hosts (by their cgroups) used.\n\n"
         "Medians of the parts, in whole seconds. By hand the seconds count from the start of the script, by `pulumi up` "

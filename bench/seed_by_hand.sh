@@ -23,6 +23,6 @@ all_are Synced sealedsecrets.bitnami.com
 all_are Available deployments.apps
 kubectl --namespace argocd rollout status --timeout 300s statefulset/argocd-application-controller >/dev/null
 done_with running
-all_are AbleToScale horizontalpodautoscalers.autoscaling
+all_are ScalingActive horizontalpodautoscalers.autoscaling
 all_are Available apiservices.apiregistration.k8s.io
 done_with healthy
