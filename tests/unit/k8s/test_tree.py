@@ -133,3 +133,11 @@ def test_the_known_hosts_of_the_stack_come_last_and_need_not_be_there():
 def test_the_controller_never_makes_a_sealing_key_of_its_own_by_age():
     document = yaml.safe_load((BASE / "sealed-secrets" / "controller.yaml").read_text())
     assert at(document, "/spec/template/spec/containers/0/args") == ["--key-renew-period=0"]
+
+
+def test_metrics_are_there_for_autoscalers_as_soon_as_they_can_be():
+    deployment = yaml.safe_load((K8S / "observability" / "metrics-server" / "deployment.yaml").read_text())
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    probe = container["readinessProbe"]
+    assert probe["initialDelaySeconds"] + probe["periodSeconds"] < 15, "its second scrape, which makes it ready"
+    assert probe["periodSeconds"] * probe["failureThreshold"] == 30, "upstream's patience with one that was ready"
