@@ -10,6 +10,7 @@ from bench import by_hand, preview, report, seed
 from bench.measure import BenchError, Usage, interleaved, ratio, run
 from bench.scale import kind_of
 from bench.sync import interval
+from bench.up import ready_after
 from bench.world import timings
 from seedbed.commands import drill, up
 from seedbed.drill import Check
@@ -66,6 +67,17 @@ Cluster dev at https://10.77.0.11:6443:
       1 s  not a phase
 """
     assert timings(output) == [(0.3, "Pulumi CLI"), (97.4, "pulumi up"), (13.0, "  agent-a-1-wait")]
+
+
+def test_the_nodes_are_ready_when_the_last_machine_has_its_k3s():
+    output = """[   3s]   + agent-a-1-wait created, 1 s
+[  20s]   + server-a-1-k3s created, 12 s
+[ 126s]   + agent-a-1-k3s created, 5 s
+[ 130s]   + seed-0123abcd created, 5 s
+"""
+    assert ready_after(output) == 126
+    with pytest.raises(BenchError, match="no node"):
+        ready_after("[   3s]   + agent-a-1-wait created, 1 s")
 
 
 @pytest.mark.parametrize(
