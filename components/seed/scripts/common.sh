@@ -16,7 +16,8 @@ pods() {
           {{- $pod}}: {{.reason}}{{with $last.terminated}} after {{.reason}} ({{.exitCode}}){{end}}: {{.message}}{{"\n"}}
         {{- end}}
       {{- end}}{{end}}
-    {{- end}}' | sed 's/<no value>//g' | cut -c1-300
+    {{- end}}' |
+    sed -E 's/<no value>//g; s/(rpc error: code = [A-Za-z]+ desc = |failed to pull and unpack image "[^"]*": )//g' | cut -c1-300
 }
 
 # Why pods of a namespace do not run, by what the reasons name, and what to do: two lines.

@@ -26,12 +26,14 @@ adopted() {
 plant() {
   local work piece count
   work=$(mktemp -d)
-  # shellcheck disable=SC2064 - the folder is known now
+  # shellcheck disable=SC2064 # the folder is known now
   trap "rm -rf '$work'" EXIT
   base64 -d <<<"$MANIFESTS" | tar xz -C "$work"
   for piece in "$@"; do
     fetch "$work" "$work/$piece"
     kubectl kustomize "$work/$piece" >"$work/$piece.yaml"
+  done
+  for piece in "$@"; do
     count=$(grep -c '^kind: ' "$work/$piece.yaml")
     [ "$piece" != argocd ] || redis_password
     say "applying $piece, $count objects"
