@@ -1,6 +1,14 @@
 # The API through this server itself, whatever the load balancer in front of it does.
 kubectl() { timeout 60 /usr/local/bin/k3s kubectl --kubeconfig /etc/rancher/k3s/k3s.yaml "$@"; }
 
+# After a power cut SSH lets in before the API answers.
+api() {
+  await 120 "the API" answers ||
+    fail "the API of this server does not answer" "read \`journalctl -u k3s\` on it, mend the cause, run \`pulumi up\` again"
+}
+
+answers() { kubectl get --raw /readyz >/dev/null 2>&1; }
+
 # pods NAMESPACE: a line for each pod that cannot run and why, in the words of the scheduler or the kubelet.
 pods() {
   kubectl --namespace "$1" get pods --output go-template='

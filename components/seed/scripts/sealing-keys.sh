@@ -1,5 +1,6 @@
 # Proves that the controller has the identity's keys and seals with the newest. Version 0.40 reads keys when it starts.
 main() {
+  api
   ready
   if ! current; then
     say "restarting the controller, which has not read the newest key"

@@ -2,6 +2,7 @@
 # applied as its own field manager would, and never again: whoever applies over an ArgoCD that drives itself fights it.
 main() {
   local piece pieces=()
+  api
   for piece in sealed-secrets argocd; do
     if adopted "$piece"; then say "$piece is driven from git already"; else pieces+=("$piece"); fi
   done

@@ -3,6 +3,7 @@ AGAIN=10    # seconds after which what shows an error is compared anew: it may b
 PATIENCE=30 # seconds that an error lasts which will not go away by itself
 
 main() {
+  api
   reread
   refresh
   synced
@@ -73,6 +74,7 @@ synced() {
       again_for "$errors"
       again=$((SECONDS + AGAIN))
     fi
+    again_for "$(unreached)"
     sleep 2
   done
   say "$(wc -l <<<"$STATE") applications and application sets are Synced"
@@ -167,6 +169,19 @@ lasting_errors() {
   done <<<"$STATE"
 }
 
+# KIND|NAME of what was compared while something could not be reached, as ArgoCD's own repo-server while that starts. ArgoCD
+# itself would compare it again when it looks at git next, a minute later.
+unreached() {
+  local kind name refreshing message
+  while IFS='|' read -r kind name _ refreshing _ _ message; do
+    if [ -z "$message" ] || [ -n "$refreshing" ]; then continue; fi
+    explain "$message"
+    [ "$WHY" != "$UNREACHED" ] || echo "$kind|$name"
+  done <<<"$STATE"
+}
+
+UNREACHED="something cannot be reached"
+
 # explain MESSAGE: sets WHY to what it means, NEXT to what to do, and LASTS where no waiting mends it. The texts are those of
 # ArgoCD 3.5.1 and of what it calls.
 WHY='' NEXT='' LASTS=''
@@ -196,7 +211,7 @@ explain() {
     NEXT="push it, or correct seedbed:seed.repository.revision, $again"
     LASTS=yes ;;
   *"dial tcp"* | *"no such host"* | *"connection refused"* | *"i/o timeout"* | *"deadline exceeded"* | *"DeadlineExceeded"* | *"code = Unavailable"*)
-    WHY="something cannot be reached"
+    WHY=$UNREACHED
     NEXT="check that pods reach what the message names, $again" ;;
   *"list refs: "* | *"git fetch"*)
     WHY="the repository cannot be read"

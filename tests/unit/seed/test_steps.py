@@ -58,6 +58,7 @@ BASE = {
 CLUSTER = r"""
 kubectl() {
   case "$*" in
+  'get --raw /readyz') echo x >>asked; [ "$(wc -l <asked)" -gt "${REFUSALS-0}" ] ;;
   *'get deployment argocd-server'*) printf %s "${ADOPTED_ARGOCD-}" ;;
   *'get deployment sealed-secrets-controller'*) printf %s "${ADOPTED_SEALED-}" ;;
   *'get secret argocd-redis'*) printf %s "${REDIS-}" ;;
@@ -107,12 +108,34 @@ def test_a_planting_that_was_cut_off_goes_on_with_what_is_not_adopted(tmp_path):
     assert [call.rpartition("/")[2] for call in calls(tmp_path) if call.startswith("apply")] == ["argocd.yaml"]
 
 
-def test_a_download_is_compared_with_its_digest_before_anything_is_applied_from_it(tmp_path):
+def test_a_download_is_compared_with_its_digest_before_anything_is_applied(tmp_path):
     base = BASE | {"upstream.sha256": UPSTREAM.replace(UPSTREAM[:4], b"0000")}
-    done = seed(tmp_path, base, "ADOPTED_SEALED=sealed:x")
+    done = seed(tmp_path, base)
     assert done.returncode == 1
-    assert "https://example.org/install.yaml has sha256" in done.stderr
+    assert "FAILED: https://example.org/install.yaml has sha256" in done.stderr
     assert not any(call.startswith("apply") for call in calls(tmp_path))
+
+
+def test_a_download_that_is_gone_is_named_before_anything_is_applied(tmp_path):
+    done = run(tmp_path, "seed", CLUSTER + "curl() { return 22; }\n", f"MANIFESTS='{archive(BASE)}'\n")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-2:] == [
+        "server-a-1 seed: FAILED: https://example.org/install.yaml could not be downloaded",
+        "server-a-1 seed: next: check that the machine reaches it, or name a mirror in k8s/base",
+    ]
+    assert not any(call.startswith("apply") for call in calls(tmp_path))
+
+
+def test_an_api_that_comes_up_after_a_power_cut_is_waited_for(tmp_path):
+    done = seed(tmp_path, before="REFUSALS=3")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["result"] == "planted"
+
+
+def test_an_api_that_does_not_come_up_is_named(tmp_path):
+    done = run(tmp_path, "seed", CLUSTER + "await() { return 1; }\n", f"MANIFESTS='{archive(BASE)}'\n")
+    assert done.returncode == 1
+    assert "FAILED: the API of this server does not answer" in done.stderr
 
 
 def test_what_has_no_digest_is_refused(tmp_path):
@@ -157,6 +180,7 @@ echo "${SEALS_WITH-AABB}" >seals
 kubectl() {
   case "$*" in
   *'get deployment'*) printf True ;;
+  'get --raw /readyz') ;;
   *'get --raw'*) printf -- '-----BEGIN CERTIFICATE-----\n%s\n-----END CERTIFICATE-----\n-----BEGIN CERTIFICATE-----\nXX\n' "$(cat seals)" ;;
   *'delete pod'*) echo "delete pod" >>calls; [ -z "${READS_IT-}" ] || echo "$READS_IT" >seals ;;
   *'get secrets'*) printf %s "${THERE-key-1 key-2}" ;;
