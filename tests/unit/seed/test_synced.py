@@ -227,6 +227,18 @@ def test_an_error_is_looked_at_again_before_it_is_believed(tmp_path):
     assert of(ran, "application-set-refresh") == [0, 10, 20]
 
 
+def test_what_argocd_could_not_reach_is_compared_again_at_once(tmp_path):
+    """Its own repo-server listens a moment after it has looked; by itself it would look again a minute later."""
+    message = (
+        r"rpc error: code = Unavailable desc = \"transport: dial tcp 10.43.0.9:8081: connect: connection refused\""
+    )
+    refused = [app("root", "Unknown", message=message)]
+    comparing = [app("root", "Unknown", message=message, refresh="hard")]
+    ran = synced(tmp_path, {0: refused, 2: comparing, 4: refused, 6: SYNCED})
+    assert ran.code == 0
+    assert of(ran, "applications.argoproj.io root argocd.argoproj.io/refresh=hard") == [0, 4]
+
+
 def test_while_errors_become_fewer_somebody_is_at_it(tmp_path):
     both = [app("root", "Unknown", message=NO_KEY), app("web-dev", "Unknown", message=NO_KEY)]
     one = [app("root"), app("web-dev", "Unknown", message=NO_FILE)]
