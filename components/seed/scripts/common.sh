@@ -30,7 +30,7 @@ pods() {
 
 # Why pods of a namespace do not run, by what the reasons name, and what to do: two lines.
 why_not_running() {
-  local lines=$1
+  local lines=$1 image
   case $lines in
   *Insufficient\ memory* | *OOMKilled*)
     echo "too little memory on the nodes"
@@ -39,7 +39,8 @@ why_not_running() {
     echo "too little CPU on the nodes"
     echo "give the machines more CPU or add one" ;;
   *ImagePull* | *ErrImage* | *InvalidImageName*)
-    echo "an image cannot be pulled"
+    image=$(sed -nE '/(image|reference|tag) "/{s/.*(image|reference|tag) "([^"]+)".*/\2/p}' <<<"$lines" | sed -n 1p)
+    echo "an image cannot be pulled${image:+ ($image)}"
     echo "check that the nodes reach the registry and that the image exists" ;;
   *)
     echo "a pod does not run"

@@ -151,10 +151,10 @@ together() {
     END {for (i = 1; i <= groups; i++) printf "%s%s (%s)", (i > 1 ? "; " : ""), names[order[i]], order[i]}' <<<"$1"
 }
 
-# As long as ArgoCD itself comes up, its pods are what is waited for.
+# As long as the root is not compared, ArgoCD itself does not run, and its pods are what is waited for.
 starting() {
   local line
-  [ -z "$(awk -F'|' '$1 == "Application" && $5 != ""' <<<"$STATE")" ] || return 0
+  ! grep -q '^Application|root|[^|]*||[^|]' <<<"$STATE" || return 0
   while read -r line; do [ -z "$line" ] || say "$line"; done <<<"$(pods argocd | sed -n 1,3p)"
 }
 

@@ -80,7 +80,7 @@ kubectl() {
   case "$*" in
   *'get applications'*)
     for at in $(ls states | sort -n); do [ "$at" -gt "$SECONDS" ] || now=$at; done
-    cat "states/$now" ;;
+    if [ -s "states/$now" ]; then cat "states/$now"; else echo refused >&2; return 1; fi ;;
   *'get pods'*'jsonpath'*) echo repo-server-0 ;;
   *'get configmap'*) printf 'host key\n' ;;
   *exec*) cat knows ;;
@@ -272,11 +272,14 @@ def test_a_render_that_fails_names_the_file(tmp_path):
 
 @pytest.mark.parametrize(
     ("pods", "failed"),
-    [(NO_MEMORY, "too little memory on the nodes"), (NO_IMAGE, "an image cannot be pulled")],
+    [
+        (NO_MEMORY, "too little memory on the nodes"),
+        (NO_IMAGE, "an image cannot be pulled (docker.io/nginxinc/nginx-unprivileged:9.9.9)"),
+    ],
 )
 def test_an_argocd_that_does_not_start_is_told_by_its_pods(tmp_path, pods, failed):
     (tmp_path / "pods.argocd").write_text(f"{pods}\n")
-    ran = synced(tmp_path, {0: [app("root", "", "")]})
+    ran = synced(tmp_path, {0: [app("root", refresh="hard")]})
     assert ran.code == 1
     assert ran.said[-2] == f"FAILED: {failed}: not Synced within {SYNC} s: root"
     assert pods in ran.said[:4]
@@ -286,6 +289,7 @@ def test_an_api_that_does_not_answer_is_waited_for(tmp_path):
     ran = synced(tmp_path, {0: [], 30: SYNCED})
     assert ran.code == 0
     assert "waiting for 1 of 1: the API (no answer)" in ran.said
+    assert not any("FAILED" in line for line in ran.said)
 
 
 def test_health_is_waited_for_a_while(tmp_path):
