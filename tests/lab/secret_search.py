@@ -30,6 +30,7 @@ def patterns(identity: Identity, hosts: Iterable[str], **others: str) -> Pattern
         "host key seed": identity.host_key_seed,
         "server token": identity.server_token,
         "agent token": identity.agent_token,
+        "deploy key": identity.deploy_key(1).private,
         **{f"sealing key {i}": pair.key for i, pair in enumerate(identity.sealing_keys)},
         **{name: text for name, text in identity.files.items() if name.endswith(".key")},
         **{f"host key of {host}": identity.host_key(host).private for host in hosts},
