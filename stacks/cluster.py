@@ -57,7 +57,7 @@ class Cluster(pulumi.ComponentResource):
                 address=str(machine.address),
                 port=settings.ssh.port,
                 user=settings.ssh.user,
-                private_key=self._identity.operator_key,
+                private_key=self._identity.operator_key_pkcs8,
                 host_key=machine.host_key or self._identity.host_key(full_name).public,
             ),
         )

@@ -25,7 +25,7 @@ EVERYTHING = "$(ls -d /* | grep -vx -e /proc -e /sys -e /usr) /usr/local"
 def patterns(identity: Identity, hosts: Iterable[str], **others: str) -> Patterns:
     """Each line of each private key, each token and each of `others`, as it is and as it looks inside base64."""
     texts = {
-        "operator key": identity.operator_key,
+        "operator key": identity.operator_key + identity.operator_key_pkcs8,
         "admin key": identity.admin.key,
         "host key seed": identity.host_key_seed,
         "server token": identity.server_token,

@@ -5,6 +5,7 @@ import hashlib
 import json
 import subprocess
 
+import asyncssh
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -86,3 +87,14 @@ def test_each_number_is_another_deploy_key_and_none_is_a_machines(identity):
     assert first.public.startswith("ssh-ed25519 ")
     assert "OPENSSH PRIVATE KEY" in first.private
     assert len({first.public, second.public, identity.host_key("1").public, identity.operator_public_key}) == 4
+
+
+def test_the_short_form_of_the_operators_key_is_the_same_key(identity):
+    short = serialization.load_pem_private_key(identity.operator_key_pkcs8.encode(), None)
+    public = short.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    assert public.decode() == identity.operator_public_key
+    assert (
+        asyncssh.import_private_key(identity.operator_key_pkcs8).export_public_key().decode().split()[:2]
+        == (identity.operator_public_key.split()[:2])
+    )
+    assert len(identity.operator_key_pkcs8) < len(identity.operator_key) / 3
