@@ -1,6 +1,7 @@
-"""An SSH server that lets the operator in and lets every command succeed at once: hosts for measuring the engine alone."""
+"""An SSH server that lets the operator in, takes files, and lets every command succeed: hosts for measuring the engine alone."""
 
 import asyncio
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,20 +27,22 @@ def answering(host_key: str, operator_public_key: str) -> Iterator[int]:
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
 
-    async def listen() -> asyncssh.SSHAcceptor:
+    async def listen(folder: str) -> asyncssh.SSHAcceptor:
         return await asyncssh.listen(
             "0.0.0.0",  # noqa: S104  every address of the loopback network; only one key is let in
             0,
             server_host_keys=[asyncssh.import_private_key(host_key)],
             authorized_client_keys=asyncssh.import_authorized_keys(operator_public_key),
             process_factory=_succeed,
+            sftp_factory=lambda channel: asyncssh.SFTPServer(channel, chroot=folder.encode()),
             backlog=512,
         )
 
     try:
-        server = asyncio.run_coroutine_threadsafe(listen(), loop).result(START_SECONDS)
-        yield server.get_port()
-        loop.call_soon_threadsafe(server.close)
+        with tempfile.TemporaryDirectory() as folder:
+            server = asyncio.run_coroutine_threadsafe(listen(folder), loop).result(START_SECONDS)
+            yield server.get_port()
+            loop.call_soon_threadsafe(server.close)
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(START_SECONDS)

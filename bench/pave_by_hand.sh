@@ -1,6 +1,6 @@
 #!/bin/bash
 # A cluster of one server and one agent by hand: what an experienced administrator would write to install by SSH what
-# seedbed installs (components/pave/scripts), without its checks. bench/pave.py measures `pulumi up` against it.
+# seedbed installs (components/scripts/pave), without its checks. bench/pave.py measures `pulumi up` against it.
 #
 #   pave_by_hand.sh SSH_CONFIG SERVER AGENT      the two names as SSH_CONFIG knows them, which become the nodes' names
 #

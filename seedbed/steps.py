@@ -10,7 +10,7 @@ _EVENT = re.compile(
 )
 _DIAL = re.compile(r"^Dial (\d+)/\d+ failed")
 _DIALS_A_LINE = 10
-_COMMAND = "command:remote:Command"
+_REMOTE = ("command:remote:Command", "command:remote:CopyToRemote")
 _KUBERNETES = "kubernetes:"
 _DONE = {"created", "updated", "deleted", "replaced"}
 
@@ -32,9 +32,9 @@ def shown(line: str) -> str | None:
     event = _EVENT.match(line)
     if event is None:
         return line
-    if event["type"] != _COMMAND and not event["type"].startswith(_KUBERNETES):
+    if event["type"] not in _REMOTE and not event["type"].startswith(_KUBERNETES):
         return None
-    kind = "" if event["type"] == _COMMAND else f"{event['type'].rpartition(':')[2]} "
+    kind = "" if event["type"] in _REMOTE else f"{event['type'].rpartition(':')[2]} "
     if event["verb"] in _DONE:
         return f"{event['sign']} {kind}{event['name']} {event['verb']}, {event['seconds']} s"
     if not event["text"]:
@@ -50,6 +50,6 @@ def shown(line: str) -> str | None:
 def ended(line: str) -> Step | None:
     """The step that this line says is done."""
     event = _EVENT.match(line)
-    if event is None or event["type"] != _COMMAND or event["verb"] not in _DONE:
+    if event is None or event["type"] not in _REMOTE or event["verb"] not in _DONE:
         return None
     return Step(event["name"], float(event["seconds"]))

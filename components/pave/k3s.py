@@ -108,7 +108,7 @@ def _server_step(
         mode=mode,
         config=config,
         CA_SHA256=hashlib.sha256(control_plane.ca_certificate.encode()).hexdigest(),
-        MANIFEST=_admin_binding(control_plane.admin_group),
+        ADMIN_GROUP=control_plane.admin_group,
         PEERS=" ".join(sorted(peers)),
     )
 
@@ -129,9 +129,8 @@ def _step(member: Member, *, role: str, mode: str, config: Mapping[str, object],
         "SHA256_ARM64": release.sha256.get("arm64", ""),
         "START_SECONDS": str(member.start_seconds),
         "CONFIG": yaml.safe_dump(dict(config), sort_keys=True).strip(),
-        "UNIT_FILE": unit_file(role).strip(),
     }
-    return render(SCRIPTS, "k3s", variables | {"CA_SHA256": "", "MANIFEST": "", "PEERS": ""} | server)
+    return render(SCRIPTS, "k3s", variables | {"CA_SHA256": "", "ADMIN_GROUP": "", "PEERS": ""} | server)
 
 
 def init_server_secrets(*, files: Mapping[str, str], token: str, agent_token: str) -> str:
@@ -158,46 +157,3 @@ def _file(mode: str, path: str, text: str) -> str:
     """A line that says how many lines of text follow, and where they belong."""
     text = text.removesuffix("\n") + "\n"
     return f"{mode} {text.count(chr(10))} {path}\n{text}"
-
-
-def unit_file(role: str) -> str:
-    """The systemd unit, with the settings of the one that k3s' installer writes.
-
-    Source: https://github.com/k3s-io/k3s/blob/master/install.sh (create_systemd_service_file)
-    """
-    return f"""[Unit]
-Description=Lightweight Kubernetes ({role})
-Documentation=https://k3s.io
-Wants=network-online.target
-After=network-online.target
-
-[Install]
-WantedBy=multi-user.target
-
-[Service]
-Type=notify
-KillMode=process
-Delegate=yes
-User=root
-LimitNOFILE=1048576
-LimitNPROC=infinity
-LimitCORE=infinity
-TasksMax=infinity
-TimeoutStartSec=0
-Restart=always
-RestartSec=5s
-ExecStartPre=-/sbin/modprobe br_netfilter
-ExecStartPre=-/sbin/modprobe overlay
-ExecStart=/usr/local/bin/k3s {role}
-"""
-
-
-def _admin_binding(group: str) -> str:
-    binding = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "ClusterRoleBinding",
-        "metadata": {"name": group},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group}],
-    }
-    return yaml.safe_dump(binding, sort_keys=True).strip()

@@ -7,7 +7,7 @@ from pulumi_command import remote
 
 from components.metal import ExistingHost
 from components.pave import steps
-from components.remote import Step, Timeouts, run
+from components.remote import Step, Timeouts, copy_scripts, run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +35,15 @@ class Node(pulumi.ComponentResource):
         super().__init__("seedbed:pave:Node", name, None, opts)
         self._args = args
         connect = args.timeouts.connect
+        scripts = copy_scripts(f"{name}-scripts", args.host, parent=self, dial_seconds=connect)
         wait = run(
             f"{name}-wait",
             steps.wait(machine=name, node_address=args.node_address, cloud_init_seconds=connect - 10),
             args.host,
             parent=self,
             seconds=connect,
+            after=(scripts,),
+            # Once more: a first boot may end with another one.
             dial_seconds=connect,
         )
         base = self._step(steps.base(machine=name), (wait,))

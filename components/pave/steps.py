@@ -1,11 +1,11 @@
 """The steps that every machine goes through, whatever its role: `wait`, `base` and `docker`."""
 
 import json
-from pathlib import Path
 
+from components.remote import script
 from components.remote.script import Step, render
 
-SCRIPTS = Path(__file__).parent / "scripts"
+SCRIPTS = script.SCRIPTS / "pave"
 
 KERNEL_EXACT = {
     # What k3s' kubelet insists on where it may not set it itself.

@@ -1,18 +1,26 @@
-"""A step as a resource: one remote command that runs once and stays what it was."""
+"""A step as a resource: one remote command that runs once and stays what it was; and the copy of what it runs."""
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import pulumi
 from pulumi_command import remote
 
 from components.metal import ExistingHost
-from components.remote.script import Step, command, stdin
+from components.remote.script import REMOTE_FILE, Step, bundle, command, stdin
 
 # What a step was first run with is what it stays: a changed key, address or text never runs it again (design rule 7).
 FROZEN = ("addPreviousOutputInEnv", "connection", "create", "logging", "stdin", "update")
+FROZEN_COPY = ("connection", "remotePath", "source")
+
+ROOT = Path(__file__).parents[2]
+BUNDLE = Path(".tools", "scripts.sh")
+"""Where the scripts are as one file, below the project's folder."""
 
 PER_DIAL_SECONDS = 15
 STEP_DIAL_SECONDS = 60
+COPY_SECONDS = 30
 MARGIN_SECONDS = 30
 
 
@@ -60,6 +68,47 @@ def run(
             custom_timeouts=pulumi.CustomTimeouts(create=f"{dial_seconds + seconds + MARGIN_SECONDS}s"),
         ),
     )
+
+
+def copy_scripts(
+    name: str,
+    host: ExistingHost,
+    *,
+    parent: pulumi.Resource,
+    after: tuple[pulumi.Resource, ...] = (),
+    dial_seconds: int = STEP_DIAL_SECONDS,
+) -> remote.CopyToRemote:
+    """Copies the scripts to `host`, once; copied again they are overwritten.
+
+    The state keeps their path and digest. `name` must be the machine's with `-scripts` behind it, or more: a step that
+    does not find them says so.
+    """
+    return remote.CopyToRemote(
+        name,
+        connection=host.connection(dial_error_limit=dial_attempts(dial_seconds), per_dial_timeout=PER_DIAL_SECONDS),
+        # A file, because a refresh loses the path of a folder (an archive), and `ignore_changes` then brings back one without:
+        # pulumi 3.232.0, sdk/go/common/resource/plugin/provider_plugin.go, restoreElidedAssetContents.
+        source=pulumi.FileAsset(_bundle_file()),
+        remote_path=REMOTE_FILE,
+        opts=pulumi.ResourceOptions(
+            parent=parent,
+            depends_on=list(after),
+            ignore_changes=list(FROZEN_COPY),
+            custom_timeouts=pulumi.CustomTimeouts(create=f"{dial_seconds + COPY_SECONDS + MARGIN_SECONDS}s"),
+        ),
+    )
+
+
+def _bundle_file() -> str:
+    """Writes the scripts as one file; its path from the project's folder, where the engine and the plugin run."""
+    file, text = ROOT / BUNDLE, bundle()
+    if not file.exists() or file.read_text() != text:
+        file.parent.mkdir(exist_ok=True)
+        # Beside it and renamed: another stack's `up` may be reading.
+        new = file.with_name(f"{file.name}.{os.getpid()}")
+        new.write_text(text)
+        new.replace(file)
+    return str(BUNDLE)
 
 
 def dial_attempts(seconds: float) -> int:

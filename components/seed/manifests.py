@@ -38,8 +38,13 @@ class Repository:
 
 def sealing_key_name(certificate: str) -> str:
     """The name of the Secret for a sealing key: it follows from the certificate, so adding one renames none."""
+    return f"sealed-secrets-key-{certificate_sha256(certificate)[:12]}"
+
+
+def certificate_sha256(certificate: str) -> str:
+    """The digest of a certificate's DER form, in hex."""
     der = x509.load_pem_x509_certificate(certificate.encode()).public_bytes(Encoding.DER)
-    return f"sealed-secrets-key-{hashlib.sha256(der).hexdigest()[:12]}"
+    return hashlib.sha256(der).hexdigest()
 
 
 def sealing_key(certificate: str, key: str) -> Manifest:

@@ -12,7 +12,7 @@ from pulumi_kubernetes.apiextensions import CustomResource
 from pulumi_kubernetes.core.v1 import ConfigMap, Namespace, Secret
 
 from components.metal import ExistingHost
-from components.remote import Step, run
+from components.remote import Step, copy_scripts, run
 from components.seed import manifests, steps
 from components.seed.manifests import ARGO_API, Manifest, Repository
 
@@ -73,27 +73,33 @@ class Seed(pulumi.ComponentResource):
             for environment in args.environments
         ]
         keys = self._sealing_keys()
-        # The keys are there before the controller starts: without one it would make its own, which nobody has a copy of.
-        planted = self._step(
-            "seed", args.identity, steps.seed(machine=args.server, base=args.base), (*args.nodes, argocd, *keys)
+        manifest = manifests.root(args.repository, args.environments)
+        self._events = {
+            "seed": json.dumps([args.identity, self._key_names()]),
+            "synced": json.dumps(
+                [args.identity, manifest, args.repository.private_key, args.repository.known_hosts],
+            ),
+        }
+        # A step of a new event brings today's scripts. Not before the server is paved: they would be exchanged under it.
+        self._scripts = copy_scripts(
+            f"{args.server}-scripts-{_short(json.dumps(self._events))}", args.host, parent=self, after=args.api
         )
-        proven = self._proof_of_keys((planted, *keys))
+        # The keys are there before the controller starts: without one it would make its own, which nobody has a copy of.
+        planted = self._plant((*args.nodes, argocd, *keys))
         credential = Secret("repository", **_secret(manifests.credential(args.repository)), opts=self._options(argocd))
         known_hosts = ConfigMap("known-hosts", **manifests.known_hosts(args.repository), opts=self._options(argocd))
         projects = [
             self._custom("AppProject", project, manifest, planted)
             for project, manifest in manifests.projects(args.repository, args.environments).items()
         ]
-        manifest = manifests.root(args.repository, args.environments)
-        root = self._custom("Application", "root", manifest, proven, credential, known_hosts, *projects, *namespaces)
+        root = self._custom("Application", "root", manifest, planted, credential, known_hosts, *projects, *namespaces)
         synced = steps.synced(
             machine=args.server,
             url=args.repository.url,
             sync_seconds=args.sync_seconds,
             health_seconds=args.health_seconds,
         )
-        told = json.dumps([args.identity, manifest, args.repository.private_key, args.repository.known_hosts])
-        self._step("synced", told, synced, (root,), args.sync_seconds + args.health_seconds + STEP_SECONDS)
+        self._step("synced", synced, (root,), args.sync_seconds + args.health_seconds + STEP_SECONDS)
         self.register_outputs({})
 
     def _sealing_keys(self) -> list[Secret]:
@@ -106,33 +112,34 @@ class Seed(pulumi.ComponentResource):
             for certificate, key in self._args.sealing_keys
         ]
 
-    def _proof_of_keys(self, after: tuple[pulumi.Resource, ...]) -> remote.Command:
+    def _key_names(self) -> list[str]:
+        return [manifests.sealing_key_name(certificate) for certificate, _ in self._args.sealing_keys]
+
+    def _plant(self, after: tuple[pulumi.Resource, ...]) -> remote.Command:
         args = self._args
-        names = [manifests.sealing_key_name(certificate) for certificate, _ in args.sealing_keys]
-        step = steps.sealing_keys(
+        step = steps.seed(
             machine=args.server,
-            certificate=args.sealing_keys[-1][0],
-            secrets=names,
+            base=args.base,
+            certificate_sha256=manifests.certificate_sha256(args.sealing_keys[-1][0]),
+            keys=self._key_names(),
             ready_seconds=args.plant_seconds // 2,
         )
-        return self._step("sealing-keys", json.dumps([args.identity, names]), step, after)
+        # To plant, and as much for the controller's start, twice at most.
+        return self._step("seed", step, after, 2 * args.plant_seconds)
 
-    def _step(
-        self, name: str, event: str, step: Step, after: tuple[pulumi.Resource, ...], seconds: int | None = None
-    ) -> remote.Command:
-        """A step that runs once for each `event`.
+    def _step(self, name: str, step: Step, after: tuple[pulumi.Resource, ...], seconds: int) -> remote.Command:
+        """A step that runs once for each event of its name.
 
         The event is part of the name: a step is frozen as it first ran, so one that a trigger ran again would run with
         the old script on a machine that may be gone.
         """
-        digest = hashlib.sha256(event.encode()).hexdigest()[:8]
         return run(
-            f"{name}-{digest}",
+            f"{name}-{_short(self._events[name])}",
             step,
             self._args.host,
             parent=self,
-            seconds=seconds or self._args.plant_seconds,
-            after=after,
+            seconds=seconds,
+            after=(self._scripts, *after),
         )
 
     def _custom(self, kind: str, name: str, manifest: Manifest, *after: pulumi.Resource) -> CustomResource:
@@ -151,6 +158,10 @@ class Seed(pulumi.ComponentResource):
         return pulumi.ResourceOptions(
             parent=self, provider=self._provider, depends_on=list(after), deleted_with=self._args.cluster
         )
+
+
+def _short(event: str) -> str:
+    return hashlib.sha256(event.encode()).hexdigest()[:8]
 
 
 def _secret(manifest: Manifest) -> Manifest:

@@ -5,6 +5,7 @@ import json
 from tests.lab.stacks import Stack
 
 STEPS = ("wait", "base", "docker", "k3s")
+PARTS = ("command:remote:CopyToRemote::{}-scripts", *(f"command:remote:Command::{{}}-{step}" for step in STEPS))
 
 
 def previewed(stack: Stack) -> dict[str, str]:
@@ -15,5 +16,5 @@ def previewed(stack: Stack) -> dict[str, str]:
 
 def whole_machine(name: str, operation: str) -> dict[str, str]:
     """All resources of one machine, each with the same operation, as `previewed` gives them."""
-    commands = {f"seedbed:pave:Node$command:remote:Command::{name}-{step}": operation for step in STEPS}
+    commands = {f"seedbed:pave:Node${part.format(name)}": operation for part in PARTS}
     return commands | {f"seedbed:metal:ExistingHost::{name}": operation, f"seedbed:pave:Node::{name}": operation}

@@ -23,12 +23,13 @@ MARK = "SEEDBED_TEST_RUN"
 CONNECT_SECONDS, STEP_SECONDS = 20, 90
 """The settings of these stacks: short, so that a machine that hangs is given up soon."""
 
-STEP_DIAL_SECONDS, MARGIN_SECONDS = 60, 30
+STEP_DIAL_SECONDS, COPY_SECONDS, MARGIN_SECONDS = 60, 30, 30
 """Of components/remote/command.py: what the documented bounds are made of."""
 
 WAIT_BOUND = 2 * CONNECT_SECONDS + MARGIN_SECONDS
+SCRIPTS_BOUND = CONNECT_SECONDS + COPY_SECONDS + MARGIN_SECONDS
 STEP_BOUND = STEP_DIAL_SECONDS + STEP_SECONDS + MARGIN_SECONDS
-"""Seconds in which the first step of a machine, and each later one, ends whatever happens to the machine."""
+"""Seconds in which a machine's `wait`, the copy of its scripts before, and each later step end whatever happens to it."""
 
 ENGINE_SECONDS = 60
 """What the engine itself needs to start and to end, on a machine that is busy."""
@@ -117,18 +118,18 @@ def _environments() -> Iterator[tuple[int, bytes]]:
 
 def created(text: str) -> set[str]:
     """The remote steps that a run has finished."""
-    return set(re.findall(r"command:remote:Command (\S+) created", text))
+    return set(re.findall(r"command:remote:\w+ (\S+) created", text))
 
 
 def begun(text: str) -> set[str]:
     """The remote steps that a run has begun."""
-    return set(re.findall(r"command:remote:Command (\S+) (?:creating|updating|replacing)", text))
+    return set(re.findall(r"command:remote:\w+ (\S+) (?:creating|updating|replacing)", text))
 
 
 def failures(text: str) -> dict[str, str]:
     """The remote steps that have failed, with what the run says of each at its end."""
     diagnostics = text.partition("\nDiagnostics:\n")[2]
-    found = re.findall(r"^  command:remote:Command \((\S+)\):\n((?:    .*\n)+)", diagnostics, re.MULTILINE)
+    found = re.findall(r"^  command:remote:\w+ \((\S+)\):\n((?:    .*\n)+)", diagnostics, re.MULTILINE)
     return dict(found)
 
 

@@ -17,6 +17,7 @@ from tests.engine.harness import wait_until
 from tests.lab.conftest import new_key, new_spec
 from tests.lab.paving import (
     CONNECT_SECONDS,
+    SCRIPTS_BOUND,
     STEP_BOUND,
     STEP_SECONDS,
     WAIT_BOUND,
@@ -63,7 +64,7 @@ def test_a_server_that_loses_its_power_while_it_makes_the_cluster_is_finished_by
     ground.lab.cut("server-a-1")
     said = ground.fails(run, STEP_BOUND)
     assert failures(said).keys() == {"server-a-1-k3s"}
-    assert created(said) == {"server-a-1-wait", "server-a-1-base", "server-a-1-docker"}
+    assert created(said) == {f"server-a-1-{done}" for done in ("scripts", "wait", "base", "docker")}
     ground.lab.power_on("server-a-1")
     assert begun(ground.completes()) == {"server-a-1-k3s"}
     ground.is_whole()
@@ -72,7 +73,7 @@ def test_a_server_that_loses_its_power_while_it_makes_the_cluster_is_finished_by
 def test_an_up_that_is_killed_at_any_step_says_what_to_do_and_the_next_one_finishes(paved):
     (agent,) = paved.agents("a")
     chance = random.Random(SEED)
-    steps = ["wait", "base", "docker", "k3s"]
+    steps = ["scripts", "wait", "base", "docker", "k3s"]
     for number, step in enumerate(sorted(chance.sample(steps, KILLS), key=steps.index)):
         delay = chance.uniform(0, 1.5)
         print(f"seed {SEED}: killed {delay:.2f} s into {agent}-{step}")
@@ -112,10 +113,10 @@ def test_a_machine_with_another_host_key_and_one_without_power_are_named_and_pav
     for name in (good, other):
         paved.lab.wait_ready(name)
 
-    said = paved.fails(paved.up(), max(WAIT_BOUND, STEP_BOUND))
-    assert failures(said).keys() == {f"{other}-wait", f"{dark}-wait"}
-    assert "ssh: host key mismatch" in failures(said)[f"{other}-wait"]
-    assert "host key mismatch" not in failures(said)[f"{dark}-wait"]
+    said = paved.fails(paved.up(), max(SCRIPTS_BOUND, WAIT_BOUND, STEP_BOUND))
+    assert failures(said).keys() == {f"{other}-scripts", f"{dark}-scripts"}
+    assert "ssh: host key mismatch" in failures(said)[f"{other}-scripts"]
+    assert "host key mismatch" not in failures(said)[f"{dark}-scripts"]
     paved.lab.ssh(other, "! ls /run/seedbed.lock /var/lib/seedbed")
 
     paved.lab.remove_host(other)

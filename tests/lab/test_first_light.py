@@ -81,13 +81,13 @@ def addresses(stack: Stack) -> list[str]:
 def test_a_preview_after_up_finds_nothing_to_do(stack: Stack) -> None:
     done = stack.pulumi("preview", "--expect-no-changes", check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "14 unchanged" in done.stdout
+    assert "16 unchanged" in done.stdout
 
 
 def test_up_once_more_changes_nothing(stack: Stack) -> None:
     before = others(stack)
     done = stack.up()
-    assert "14 unchanged" in done.stdout
+    assert "16 unchanged" in done.stdout
     assert others(stack) == before
 
 
@@ -356,7 +356,7 @@ def added(stack: Stack) -> Change:
 
 def test_adding_an_agent_shows_exactly_its_own_resources_and_touches_no_other_host(stack: Stack, added: Change) -> None:
     assert added.previewed == whole_machine(NEW, "create")
-    assert re.search(r"\+ 6 created\s+14 unchanged", added.result), added.result[-1000:]
+    assert re.search(r"\+ 7 created\s+16 unchanged", added.result), added.result[-1000:]
     assert added.after == added.before
     stack.pulumi("preview", "--expect-no-changes")
 
@@ -378,7 +378,7 @@ def test_taking_an_agent_out_shows_one_machines_removal_and_touches_no_other_hos
     stack.change(lambda config: config["seedbed:machines"].pop("agent-b"))
     assert previewed(stack) == whole_machine(NEW, "delete")
     result = stack.pulumi("up", "--yes", "--skip-preview").stdout
-    assert re.search(r"- 6 deleted\s+14 unchanged", result), result[-1000:]
+    assert re.search(r"- 7 deleted\s+16 unchanged", result), result[-1000:]
     assert set(json.loads(stack.pulumi("stack", "output", "nodes", "--json").stdout)) == {SERVER, AGENT}
     assert others(stack) == before
     stack.pulumi("preview", "--expect-no-changes")

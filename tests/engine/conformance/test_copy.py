@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pulumi import AssetArchive, FileArchive, FileAsset, RemoteAsset, StringAsset
+from pulumi import AssetArchive, FileArchive, FileAsset, RemoteAsset, ResourceOptions, StringAsset
 from pulumi_command import remote
 
 from tests.engine.conformance.harness import Result, Server, Stack
@@ -123,6 +123,35 @@ def test_a_copy_is_repeated_for_other_content_or_another_path_and_left_in_place_
     assert "create-replacement" in replaced.operations_of("text")
     stack.destroy()
     assert (tmp_path / "file").read_text() == "two"
+
+
+def test_a_frozen_copy_of_a_relative_file_is_made_again_only_where_it_is_replaced(
+    stack: Stack, host: Server, tmp_path: Path
+) -> None:
+    """Engine: `ignoreChanges` gives the old asset, a path, and a replacement reads today's file behind it. Nothing
+    that depends on the copy is touched. A refresh keeps the path. Relative paths are the project's."""
+    source, target = stack.folder / "file", tmp_path / "to"
+    source.write_text("one")
+
+    def program() -> None:
+        copy = remote.CopyToRemote(
+            "host-copy",
+            source=FileAsset("file"),
+            remote_path=str(target),
+            connection=host.connection(),
+            opts=ResourceOptions(ignore_changes=["connection", "remotePath", "source"]),
+        )
+        remote.Command("after", create="true", connection=host.connection(), opts=ResourceOptions(depends_on=[copy]))
+
+    stack.up(program)
+    source.write_text("two")
+    stack.refresh()
+    assert stack.up(program).changed == []
+    assert target.read_text() == "one"
+    assert stack.up(program, "--replace", "**::host-c*").changed == ["host-copy"]
+    assert target.read_text() == "two"
+    stack.refresh()
+    assert stack.up(program).changed == []
 
 
 def test_sources_that_cannot_be_copied_are_refused_in_the_preview(stack: Stack, host: Server) -> None:

@@ -1,6 +1,7 @@
 """The scripts of paving: rendered by pure functions, valid for bash, free of secrets."""
 
 import json
+import re
 import subprocess
 
 import pytest
@@ -8,7 +9,7 @@ import yaml
 
 from components.pave import k3s, steps
 from components.remote.command import dial_attempts
-from components.remote.script import LIBRARY, Step, command, render, source, stdin
+from components.remote.script import LIBRARY, SCRIPTS, Step, command, render, source, stdin
 
 RELEASE = k3s.K3sRelease(version="v1.34.2+k3s1", sha256={"amd64": "a" * 64}, url="https://mirror.example.org/k3s")
 MEMBER = k3s.Member(
@@ -41,20 +42,60 @@ STEPS = {
 def config(step: Step) -> dict:
     """The k3s configuration that a step writes, as the shell sees it."""
     script = step.text.partition("\nmain; ")[0] + '\nprintf %s "$CONFIG"\n'
-    shown = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, timeout=10)
+    shown = subprocess.run(
+        ["bash", "-c", script, "bash", "step", "0"], capture_output=True, text=True, check=True, timeout=10
+    )
     return yaml.safe_load(shown.stdout)
 
 
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS.keys())
 def test_bash_accepts_it(step: Step):
     subprocess.run(["bash", "-n", "-c", step.text], check=True, timeout=10)
+    for file in SCRIPTS.rglob("*.sh"):
+        subprocess.run(["bash", "-n", str(file)], check=True, timeout=10)
+
+
+def told(step: Step) -> subprocess.CompletedProcess[str]:
+    """A step run as far as what it does, which is left out."""
+    text = step.text.replace("\nmain; ", "\nmain() { say loaded; }\nmain; ")
+    return subprocess.run(
+        ["bash", "-s", step.name, step.digest], input=text, capture_output=True, text=True, check=False, timeout=10
+    )
+
+
+def test_it_runs_what_was_copied_and_nothing_else(home):
+    assert told(STEPS["base"]).stderr == "server-a-1 base: loaded\n"
+    with (home / ".seedbed.sh").open("a") as scripts:
+        scripts.write("touch harm\n")
+    assert told(STEPS["base"]).returncode == 1
+    assert not (home / "harm").exists()
+
+
+def test_an_error_in_a_script_is_named_with_its_line_and_the_command(home):
+    text = STEPS["base"].text.replace("\nmain; ", "\nmain() { false; }\nmain; ")
+    done = subprocess.run(
+        ["bash", "-s", "base", "0"], input=text, capture_output=True, text=True, check=False, timeout=10
+    )
+    assert done.returncode == 1
+    assert re.search(r'server-a-1 base: FAILED: line \d+ of the step: "false" ended with status 1', done.stderr)
+
+
+def test_scripts_that_are_missing_or_of_another_version_are_named_with_the_way_out(home):
+    """Of an older `up` that was interrupted before seedbed was upgraded; or on a machine that was installed anew."""
+    (home / ".seedbed.sh").unlink()
+    done = told(STEPS["base"])
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-2:] == [
+        "server-a-1 base: FAILED: its scripts are missing or of another seedbed",
+        "server-a-1 base: next: copy them: pulumi up --replace '**::server-a-1-scripts*'",
+    ]
 
 
 def test_the_command_line_is_short_and_names_the_step():
     """The provider quotes it whole in the error of a step that failed."""
     line = command(STEPS["init server"], user="root", timeout_seconds=60)
     assert len(line) < 160
-    assert line.endswith(f" bash -s k3s {STEPS['init server'].digest[:12]}")
+    assert line.endswith(f" bash -s k3s {STEPS['init server'].digest}")
 
 
 def test_the_command_line_limits_locks_and_leaves_standard_input_to_the_script(tmp_path, monkeypatch):
@@ -70,11 +111,11 @@ def test_the_command_line_limits_locks_and_leaves_standard_input_to_the_script(t
 
 
 @pytest.mark.parametrize(("body", "said"), [("cat", "a secret\n"), ("echo already paved", "already paved\n")])
-def test_what_follows_a_script_is_read_by_it_whole_and_never_run_as_commands(body: str, said: str):
+def test_what_follows_a_script_is_read_by_it_whole_and_never_run_as_commands(home, body: str, said: str):
     """The second is a machine that was paved by an `up` that was killed before it could note it."""
     text = STEPS["agent"].text.replace("\nmain; ", f"\nmain() {{ {body}; }}\nmain; ")
     run = subprocess.run(
-        ["bash", "-s"], input=text + "a secret\n", capture_output=True, text=True, check=False, timeout=10
+        ["bash", "-s", "k3s", "0"], input=text + "a secret\n", capture_output=True, text=True, check=False, timeout=10
     )
     assert (run.stdout, run.stderr, run.returncode) == (said, "", 0)
 
@@ -92,12 +133,14 @@ def test_another_user_than_root_gets_there_by_sudo_without_a_password():
     assert command(STEPS["wait"], user="root", timeout_seconds=60).startswith("exec flock ")
 
 
-def test_values_are_quoted_for_the_shell():
+def test_values_are_quoted_for_the_shell(home):
     step = render(
         steps.SCRIPTS, "wait", {"NODE": "a'; touch /tmp/owned; '", "NODE_ADDRESS": "$(id)", "CLOUD_INIT_SECONDS": "1"}
     )
     script = step.text.partition("\nmain; ")[0] + '\nprintf "%s %s" "$NODE" "$NODE_ADDRESS"\n'
-    shown = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, timeout=10)
+    shown = subprocess.run(
+        ["bash", "-c", script, "bash", "step", "0"], capture_output=True, text=True, check=True, timeout=10
+    )
     assert shown.stdout == "a'; touch /tmp/owned; ' $(id)"
 
 
@@ -108,7 +151,7 @@ def test_the_digest_names_what_is_done_and_to_which_values():
     assert steps.base(machine="server-b-1").digest != digests["base"]
 
 
-def test_the_first_server_initialises_and_looks_for_its_peers():
+def test_the_first_server_initialises_and_looks_for_its_peers(home):
     first, joiner = config(STEPS["init server"]), config(STEPS["join server"])
     assert first["cluster-init"] is True
     assert "server" not in first
@@ -117,14 +160,14 @@ def test_the_first_server_initialises_and_looks_for_its_peers():
     assert "cluster-init" not in joiner
 
 
-def test_servers_agree_on_what_k3s_wants_them_to_agree_on():
+def test_servers_agree_on_what_k3s_wants_them_to_agree_on(home):
     shared = ("cluster-cidr", "service-cidr", "cluster-dns", "disable", "secrets-encryption")
     first, joiner = config(STEPS["init server"]), config(STEPS["join server"])
     assert {key: first[key] for key in shared} == {key: joiner[key] for key in shared}
     assert first["tls-san"] == ["10.0.0.11", "k8s.example.org"]
 
 
-def test_a_member_registers_with_its_labels_taints_and_address():
+def test_a_member_registers_with_its_labels_taints_and_address(home):
     agent = config(STEPS["agent"])
     assert agent["node-label"] == ["disk=fast", "zone=b"]
     assert agent["node-taint"] == ["dedicated=db:NoSchedule"]
@@ -134,11 +177,13 @@ def test_a_member_registers_with_its_labels_taints_and_address():
 
 
 @pytest.mark.parametrize("have", ["0", "262144", "1048576"])
-def test_kernel_settings_last_whether_they_hold_already_or_not_and_no_floor_is_lowered(have: str):
+def test_kernel_settings_last_whether_they_hold_already_or_not_and_no_floor_is_lowered(home, have: str):
     """A step that is run again after it was interrupted finds that all of them hold."""
     definitions = STEPS["base"].text.partition("\nmain; exit 0\n")[0]
     script = f"{definitions}\nsysctl() {{ echo {have}; }}\nlasting_sysctls\n"
-    shown = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, timeout=10).stdout
+    shown = subprocess.run(
+        ["bash", "-c", script, "bash", "step", "0"], capture_output=True, text=True, check=True, timeout=10
+    ).stdout
     exact = steps.KERNEL_EXACT | steps.NETWORK_SETTINGS
     floors = {name: floor for name, floor in steps.KERNEL_FLOORS.items() if int(have) <= floor}
     assert shown.splitlines() == [f"{name} = {value}" for name, value in (exact | floors).items()]
@@ -167,12 +212,6 @@ def test_the_files_arrive_as_they_were_sent(tmp_path):
         file = tmp_path / "var/lib/rancher/k3s/server/tls" / name
         assert file.read_text() == text.replace(" /", f" {tmp_path}/")
         assert file.stat().st_mode & 0o777 == 0o600
-
-
-def test_comments_stay_behind_and_lines_keep_their_numbers(tmp_path):
-    file = tmp_path / "x.sh"
-    file.write_text("a\n\n  # why\nb # stays\n#c\nd\n")
-    assert source(file) == "a\n\n\nb # stays\n\nd\n"
 
 
 def test_dockers_configuration_is_one_that_docker_reads():

@@ -1,8 +1,11 @@
 """The scripts of the seed, with a stand-in for kubectl: what they ask of the API and how they end."""
 
+import base64
 import hashlib
+import io
 import json
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -12,11 +15,11 @@ from components.seed import steps
 from components.seed.steps import SCRIPTS, archive
 
 STEPS = {
-    "seed": steps.seed(machine="server-a-1", base={"argocd/kustomization.yaml": b"kind: Kustomization\n"}),
-    "sealing-keys": steps.sealing_keys(
+    "seed": steps.seed(
         machine="server-a-1",
-        certificate="-----BEGIN X-----\nAB\nCD\n-----END X-----\n",
-        secrets=["a", "b"],
+        base={"argocd/kustomization.yaml": b"kind: Kustomization\n"},
+        certificate_sha256="ab" * 32,
+        keys=["a", "b"],
         ready_seconds=9,
     ),
     "synced": steps.synced(machine="server-a-1", url="git@host:x.git", sync_seconds=60, health_seconds=5),
@@ -71,6 +74,7 @@ curl() {
   local out; while [ $# -gt 1 ]; do [ "$1" != --output ] || out=$2; shift; done
   echo "curl $1" >>calls; printf 'kind: Deployment\n' >"$out"
 }
+seals_with_the_newest_key() { touch proven; }
 """
 
 
@@ -100,6 +104,7 @@ def test_what_argocd_has_adopted_is_left_alone(tmp_path):
     assert done.returncode == 0, done.stderr
     assert calls(tmp_path) == []
     assert json.loads(done.stdout)["result"] == "already planted"
+    assert (tmp_path / "proven").exists(), "a key that is new is proven on a cluster that was planted long ago"
 
 
 def test_a_planting_that_was_cut_off_goes_on_with_what_is_not_adopted(tmp_path):
@@ -173,7 +178,16 @@ def test_the_archive_is_the_same_for_the_same_files():
     assert archive({"a": b"1"}) != archive({"a": b"2"})
 
 
-# --- sealing-keys
+def test_the_archive_leaves_comments_behind_and_nothing_else():
+    text = b"# why\na: 1\n  # why\nb: 2\n"
+    assert archive({"a.yaml": text}) == archive({"a.yaml": b"a: 1\nb: 2\n"})
+    for kept in ({"a.yaml": b"# why\na: |\n  # of the text\n"}, {"a.sha256": b"# a\n"}):
+        with tarfile.open(fileobj=io.BytesIO(base64.b64decode(archive(kept)))) as tar:
+            [(name, content)] = kept.items()
+            assert tar.extractfile(name).read() == content
+
+
+# --- its proof of the keys
 
 CONTROLLER = r"""
 echo "${SEALS_WITH-AABB}" >seals
@@ -189,35 +203,39 @@ kubectl() {
 }
 await() { shift 2; "$@"; }
 """
-KNOWN = "CERTIFICATE=AABB KEYS='key-1 key-2' READY_SECONDS=5\n"
+NEWEST = hashlib.sha256(base64.b64decode("AABB")).hexdigest()
+KNOWN = f"CERTIFICATE={NEWEST} KEYS='key-1 key-2' READY_SECONDS=5\n"
+
+
+def prove(tmp_path: Path, kubectl: str, variables: str) -> subprocess.CompletedProcess[str]:
+    return run(tmp_path, "seed", kubectl, variables, "seals_with_the_newest_key")
 
 
 def test_a_controller_that_seals_with_the_newest_key_is_left_alone(tmp_path):
-    done = run(tmp_path, "sealing-keys", CONTROLLER, KNOWN)
+    done = prove(tmp_path, CONTROLLER, KNOWN)
     assert done.returncode == 0, done.stderr
     assert calls(tmp_path) == []
 
 
 def test_a_controller_that_has_not_read_the_newest_key_is_restarted_once(tmp_path):
-    done = run(tmp_path, "sealing-keys", CONTROLLER, KNOWN + "SEALS_WITH=OLD READS_IT=AABB\n")
+    done = prove(tmp_path, CONTROLLER, KNOWN + "SEALS_WITH=OLDX READS_IT=AABB\n")
     assert done.returncode == 0, done.stderr
     assert calls(tmp_path) == ["delete pod"]
 
 
 def test_a_key_that_the_controller_made_for_itself_is_named(tmp_path):
     """It is there where the controller came before the identity's keys."""
-    done = run(
+    done = prove(
         tmp_path,
-        "sealing-keys",
         CONTROLLER,
-        KNOWN + "SEALS_WITH=OWN READS_IT=OWN THERE='key-1 key-2 sealed-secrets-keyabcde'\n",
+        KNOWN + "SEALS_WITH=OWNX READS_IT=OWNX THERE='key-1 key-2 sealed-secrets-keyabcde'\n",
     )
     assert done.returncode == 1
     assert "the sealing key sealed-secrets-keyabcde of the cluster is not the identity's" in done.stderr
 
 
 def test_a_foreign_key_is_refused_even_while_another_seals(tmp_path):
-    done = run(tmp_path, "sealing-keys", CONTROLLER, KNOWN + "THERE='key-1 key-2 other'\n")
+    done = prove(tmp_path, CONTROLLER, KNOWN + "THERE='key-1 key-2 other'\n")
     assert done.returncode == 1
     assert "the sealing key other" in done.stderr
 
@@ -230,7 +248,7 @@ kubectl() { case "$*" in *'get pods'*) echo 'controller-0: ImagePullBackOff: Bac
 await() { shift 2; "$@"; }
 """
     )
-    done = run(tmp_path, "sealing-keys", cluster, KNOWN)
+    done = prove(tmp_path, cluster, KNOWN)
     assert done.returncode == 1
     assert "controller-0: ImagePullBackOff" in done.stderr
     assert "not available within 5 s: an image cannot be pulled" in done.stderr

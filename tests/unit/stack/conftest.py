@@ -49,9 +49,9 @@ class Program:
 
     @property
     def seed(self) -> dict[str, Registered]:
-        """What the seed is made of, by name; its steps by theirs without the digest of the event that they run for."""
+        """What the seed is made of, by name; its steps, and the copy of their scripts, without the digest of the event that they run for."""
         parts = [r for r in self.resources if "seedbed:seed:Seed" in r.request.parent]
-        return {r.name.rpartition("-")[0] if r in self._commands else r.name: r for r in parts}
+        return {r.name.rpartition("-")[0] if r.type.startswith("command:") else r.name: r for r in parts}
 
     @property
     def _commands(self) -> list[Registered]:

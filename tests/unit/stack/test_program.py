@@ -5,6 +5,8 @@ import itertools
 import pulumi
 import pytest
 
+from components.remote.script import bundle
+from stacks.config import ROOT
 from tests.unit.stack.conftest import SECRET, SIGNATURE
 
 STEPS = ("wait", "base", "docker", "k3s")
@@ -15,6 +17,7 @@ def secrets_of(identity):
         if name.endswith(".key"):
             yield name, text
     yield "operator key", identity.operator_key
+    yield "operator key as the state has it", identity.operator_key_pkcs8
     yield "server token", identity.server_token
     yield "agent token", identity.agent_token
     yield "host key seed", identity.host_key_seed
@@ -86,6 +89,30 @@ def test_a_later_generation_of_the_init_server_joins_another_server(run):
     assert "server: https://10.20.0.12:6443" in text
 
 
+def test_the_scripts_are_copied_before_a_machines_first_step_and_the_state_keeps_where_they_are_only(run):
+    program = run("prod")
+    for machine in ("server-a-1", "agent-b-1"):
+        copy = program.step(machine, "scripts")
+        assert copy.type == "command:remote:CopyToRemote"
+        assert copy.request.parent.endswith(f"seedbed:pave:Node::{machine}")
+        assert f"{machine}-scripts" in [
+            urn.split("::")[-1] for urn in program.step(machine, "wait").request.dependencies
+        ]
+        source = copy.inputs["source"]
+        assert source.pop("path") == ".tools/scripts.sh"
+        assert source.keys() == {SIGNATURE}
+        assert (ROOT / ".tools/scripts.sh").read_text() == bundle()
+
+
+def test_a_copy_is_frozen_and_bounded_and_waits_as_long_for_the_machine_as_the_first_step(run):
+    program = run("prod")
+    for machine in ("server-a-1", "agent-b-1"):
+        copy, wait = program.step(machine, "scripts"), program.step(machine, "wait")
+        assert set(copy.inputs) == set(copy.request.ignoreChanges)
+        assert copy.inputs["connection"] == wait.inputs["connection"]
+        assert copy.request.customTimeouts.create == "360s"
+
+
 def test_every_command_is_frozen_bounded_and_quiet_about_secrets(run):
     for command in run("prod").commands:
         inputs, request = command.inputs, command.request
@@ -138,7 +165,8 @@ def test_adding_an_agent_changes_nothing_of_the_others(run):
     before, after = known(run("prod")), known(run("prod", add))
     assert {key: after[key] for key in before} == before
     added = [name for _, name in sorted(after.keys() - before.keys())]
-    assert added == ["agent-c-1-base", "agent-c-1-docker", "agent-c-1-k3s", "agent-c-1-wait", "agent-c-1", "agent-c-1"]
+    steps = [f"agent-c-1-{name}" for name in ("base", "docker", "k3s", "wait")]
+    assert added == [*steps, "agent-c-1-scripts", "agent-c-1", "agent-c-1"]
 
 
 def test_the_program_is_a_pure_function_of_its_settings(run):

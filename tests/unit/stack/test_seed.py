@@ -6,7 +6,7 @@ import pulumi
 import pytest
 import yaml
 
-from components.seed.manifests import sealing_key_name
+from components.seed.manifests import certificate_sha256, sealing_key_name
 from stacks.identity import generate
 from tests.unit.stack.conftest import SECRET, SIGNATURE
 from tests.unit.stack.test_program import in_clear, secrets_of
@@ -27,12 +27,11 @@ def test_the_keys_are_there_before_the_controller_that_would_else_make_its_own(s
     """In whatever order the engine works, it starts nothing before what it depends on."""
     key = sealing_key_name(identity.sealing_keys[0].crt)
     assert key in last(seed["seed"].request.dependencies)
-    assert seed["seed"].name in last(seed["sealing-keys"].request.dependencies)
 
 
 def test_what_argocd_needs_to_read_git_is_there_before_the_root_and_the_root_before_the_wait(seed):
     needs = last(seed["root"].request.dependencies)
-    assert {"repository", "known-hosts", "platform", "apps", "staging", "prod", seed["sealing-keys"].name} <= needs
+    assert {"repository", "known-hosts", "platform", "apps", "staging", "prod", seed["seed"].name} <= needs
     assert seed["seed"].name in last(seed["platform"].request.dependencies)
     assert "root" in last(seed["synced"].request.dependencies)
 
@@ -52,7 +51,7 @@ def test_everything_in_the_cluster_ends_with_it_and_asks_nothing_of_an_api_that_
         assert resource.request.deletedWith.endswith("seedbed:stacks:Cluster::cluster"), resource.name
         assert not resource.request.retainOnDelete
     for command in program.seed.values():
-        if command.type == "command:remote:Command":
+        if command.type.startswith("command:"):
             assert "delete" not in command.inputs
 
 
@@ -99,10 +98,12 @@ def test_a_key_that_is_added_is_a_secret_more_and_the_controller_is_proven_to_us
 
     before, after = run("prod").seed, run("prod", rotate).seed
     assert after.keys() - before.keys() == {sealing_key_name(added.crt)}
-    assert after["sealing-keys"].name != before["sealing-keys"].name
-    for unchanged in ("seed", "root", "synced"):
+    assert after["server-a-1-scripts"].name != before["server-a-1-scripts"].name
+    assert after["server-a-1-scripts"].name in last(after["seed"].request.dependencies)
+    assert after["seed"].name != before["seed"].name
+    for unchanged in ("root", "synced"):
         assert after[unchanged].name == before[unchanged].name
-    assert added.crt.splitlines()[1] in after["sealing-keys"].inputs["stdin"]
+    assert f"CERTIFICATE={certificate_sha256(added.crt)}\n" in after["seed"].inputs["stdin"]
 
 
 def test_what_argocd_is_told_anew_is_waited_for_anew(run):

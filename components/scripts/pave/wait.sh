@@ -1,5 +1,7 @@
 # The machine has finished its first boot and is one that can be paved.
 prove() {
+  # A power cut must not take the scripts, which are copied once.
+  sync .seedbed.sh
   # Its own `cloud-init status --wait` says nothing while it waits, and starts a Python to look at this file.
   # Source: https://docs.cloud-init.io/en/latest/explanation/failure_states.html
   local result=/run/cloud-init/result.json

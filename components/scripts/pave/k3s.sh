@@ -72,8 +72,56 @@ configure() {
   interface=$(ip -o -4 address show | awk -v a="$NODE_ADDRESS" 'index($4, a "/") == 1 {print $2; exit}')
   [ -n "$interface" ] || fail "$NODE_ADDRESS is not an address of this machine" "correct the machine's address in the stack's settings"
   printf '%s\nflannel-iface: %s\n' "$CONFIG" "$interface" | put /etc/rancher/k3s/config.yaml 0600 || true
-  [ -z "$MANIFEST" ] || printf '%s\n' "$MANIFEST" | put $DIR/server/manifests/seedbed-admins.yaml 0600 || true
-  if printf '%s\n' "$UNIT_FILE" | put "/etc/systemd/system/$SERVICE.service"; then systemctl daemon-reload; fi
+  [ "$ROLE" != server ] || admin_binding | put $DIR/server/manifests/seedbed-admins.yaml 0600 || true
+  if unit_file | put "/etc/systemd/system/$SERVICE.service"; then systemctl daemon-reload; fi
+}
+
+admin_binding() {
+  cat <<X
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata:
+  name: "$ADMIN_GROUP"
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: ClusterRole
+  name: cluster-admin
+subjects:
+  - apiGroup: rbac.authorization.k8s.io
+    kind: Group
+    name: "$ADMIN_GROUP"
+X
+}
+
+# With the settings of the one that k3s' installer writes.
+# Source: https://github.com/k3s-io/k3s/blob/master/install.sh (create_systemd_service_file)
+unit_file() {
+  cat <<X
+[Unit]
+Description=Lightweight Kubernetes ($ROLE)
+Documentation=https://k3s.io
+Wants=network-online.target
+After=network-online.target
+
+[Install]
+WantedBy=multi-user.target
+
+[Service]
+Type=notify
+KillMode=process
+Delegate=yes
+User=root
+LimitNOFILE=1048576
+LimitNPROC=infinity
+LimitCORE=infinity
+TasksMax=infinity
+TimeoutStartSec=0
+Restart=always
+RestartSec=5s
+ExecStartPre=-/sbin/modprobe br_netfilter
+ExecStartPre=-/sbin/modprobe overlay
+ExecStart=$BINARY $ROLE
+X
 }
 
 start() {

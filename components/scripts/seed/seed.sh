@@ -1,17 +1,18 @@
 # Plants sealed-secrets and ArgoCD, once. ArgoCD then takes over the very manifests that it was planted with, so they are
 # applied as its own field manager would, and never again: whoever applies over an ArgoCD that drives itself fights it.
+# Then proves that the controller has the identity's keys and seals with the newest; that is all it does where a key is new.
 main() {
-  local piece pieces=()
+  local piece pieces=() result="already planted"
   api
   for piece in sealed-secrets argocd; do
     if adopted "$piece"; then say "$piece is driven from git already"; else pieces+=("$piece"); fi
   done
-  if [ ${#pieces[@]} = 0 ]; then
-    ended "already planted"
-  else
+  if [ ${#pieces[@]} -gt 0 ]; then
     plant "${pieces[@]}"
-    ended planted
+    result=planted
   fi
+  seals_with_the_newest_key
+  ended "$result"
 }
 
 # What ArgoCD has adopted carries its tracking id.
@@ -70,4 +71,58 @@ fetch() {
   if grep -E '^ *- *(https?|git|ssh)://|^ *- .*[?]ref=' "$folder/kustomization.yaml" >&2; then
     fail "the lines above have no digest in k8s/base/upstream.sha256" "add them there"
   fi
+}
+
+# Version 0.40 of the controller reads keys when it starts.
+seals_with_the_newest_key() {
+  ready
+  if ! current; then
+    say "restarting the controller, which has not read the newest key"
+    kubectl --namespace kube-system delete pod --selector name=sealed-secrets-controller >/dev/null
+    ready
+    await 60 "the controller to seal with the newest key" current || refuse
+  fi
+  foreign
+  say "the controller seals with the identity's newest key"
+}
+
+ready() {
+  local reasons why
+  say "waiting for the sealed-secrets controller"
+  if ! await "$READY_SECONDS" "the sealed-secrets controller" available; then
+    reasons=$(pods kube-system)
+    while read -r line; do [ -z "$line" ] || say "$line"; done <<<"$reasons"
+    mapfile -t why <<<"$(why_not_running "$reasons")"
+    fail "the sealed-secrets controller is not available within $READY_SECONDS s: ${why[0]}" "${why[1]}, then run \`pulumi up\` again"
+  fi
+}
+
+available() {
+  [ "$(kubectl --namespace kube-system get deployment sealed-secrets-controller \
+    --output 'jsonpath={.status.conditions[?(@.type=="Available")].status}')" = True ]
+}
+
+current() { [ "$(certificate)" = "$CERTIFICATE" ]; }
+
+# The digest of its DER form, by the way that kubeseal asks for it.
+certificate() {
+  kubectl get --raw /api/v1/namespaces/kube-system/services/http:sealed-secrets-controller:/proxy/v1/cert.pem 2>/dev/null |
+    sed '/^-----END/q' | grep -v '^-----' | base64 -d | sha256sum | cut -d' ' -f1 || true
+}
+
+# What is sealed with a key that the identity lacks is lost with the cluster.
+foreign() {
+  local name
+  for name in $(kubectl --namespace kube-system get secrets --selector sealedsecrets.bitnami.com/sealed-secrets-key=active \
+    --output 'jsonpath={.items[*].metadata.name}'); do
+    case " $KEYS " in *" $name "*) ;; *)
+      fail "the sealing key $name of the cluster is not the identity's" \
+        "move what is sealed with it to the identity's key (\`seedbed rotate sealing-key\` and docs/how-to/seal-secrets.md), then delete the Secret kube-system/$name" ;;
+    esac
+  done
+}
+
+refuse() {
+  foreign
+  fail "the controller does not seal with the identity's newest key" "read \`kubectl -n kube-system logs deployment/sealed-secrets-controller\`"
 }
