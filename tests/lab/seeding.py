@@ -46,11 +46,12 @@ Objects = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Seeded:
-    """A stack that one `seedbed up` has seeded, and what was seen meanwhile."""
+    """A stack that one `seedbed up` has seeded, what was seen meanwhile, and its state as it was exported then."""
 
     stack: Stack
     console: str
     processes: str
+    state: str
 
 
 def until(what: Callable[[], object], seconds: float, said: Callable[[], object]) -> None:

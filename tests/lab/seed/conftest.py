@@ -65,8 +65,9 @@ def by_pulumi(stack: Stack) -> Seeded:
     keep(stack, identity.model_copy(update={"sealing_keys": (sealing_pair(MONTH_AND_MORE, key),)}))
     with ProcessWatch() as watch:
         done = stack.up()
+    state = stack.pulumi("stack", "export").stdout
     await_whole(stack)
-    return Seeded(stack, done.stdout + done.stderr, watch.text)
+    return Seeded(stack, done.stdout + done.stderr, watch.text, state)
 
 
 def by_two_lines(stack: Stack) -> Stack:

@@ -59,6 +59,11 @@ def test_the_state_holds_no_manifest_of_argocd(stack: Stack) -> None:
     assert [name for name in OF_UPSTREAM if name in everything] == []
 
 
+def test_the_state_of_one_server_one_agent_and_the_seed_is_small(seeded: Seeded) -> None:
+    """Bytes, as `pulumi stack export | wc -c` counts them after the first `up`."""
+    assert len(seeded.state.encode()) < 200_000
+
+
 def test_on_this_machine_only_the_labs_own_files_hold_secrets_of_the_seed(stack: Stack, secrets: Patterns) -> None:
     """The clone with the lab's folder: state with its history, the repository, the tree, logs of services and engine."""
     folder = stack.lab_folder.relative_to(stack.root)
