@@ -147,6 +147,8 @@ def root(repository: Repository, environments: Sequence[str]) -> Manifest:
         "metadata": {"name": "root", "namespace": ARGOCD},
         "spec": {
             "project": "platform",
+            # What it was before is in git.
+            "revisionHistoryLimit": 1,
             "source": {
                 "repoURL": repository.url,
                 "targetRevision": repository.revision,
