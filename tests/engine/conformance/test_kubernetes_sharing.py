@@ -307,7 +307,7 @@ def test_a_kind_that_is_not_defined_previews_and_fails_in_an_up(
     stack: Stack, cluster: ApiServer, namespace: str
 ) -> None:
     """Creation retries on "no match"; Create's message about definitions."""
-    timeouts = CustomTimeouts(create="2s")
+    timeouts = CustomTimeouts(create="6s")
     program = widget_program(cluster, namespace, {}, kind="Unheard", custom_timeouts=timeouts)
     assert ("create", "w") in stack.preview(program).operations()
     text = stack.up(program, succeeds=False).text("w")
