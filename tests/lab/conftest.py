@@ -24,6 +24,7 @@ LONGEST_FIRST = ("seed", "test_seed_faults.py", "test_faults.py", "test_three_se
 """Groups of tests in the order in which they begin, where several run at once; all others follow."""
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     reason = machine.why_not()
     folder = Path(__file__).parent
