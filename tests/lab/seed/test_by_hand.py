@@ -14,6 +14,10 @@ def test_the_two_lines_give_the_objects_that_pulumi_gives_field_by_field(stack: 
     assert len(ours) > 60
     assert sorted(ours) == sorted(pulumis)
     for name in ours:
+        applied = [
+            entry["manager"] for entry in ours[name]["metadata"]["managedFields"] if entry["operation"] == "Apply"
+        ]
+        assert applied == [MANAGER], name
         assert fields(ours[name]) == fields(pulumis[name]), name
         assert owned(ours[name]) == owned(pulumis[name]), name
 
@@ -31,9 +35,9 @@ def fields(thing: dict[str, Any]) -> dict[str, Any]:
 
 
 def owned(thing: dict[str, Any]) -> dict[str, Any]:
-    """The fields that were applied, which nobody did but under ArgoCD's name, but for its own mark."""
-    [entry] = [entry for entry in thing["metadata"]["managedFields"] if entry["operation"] == "Apply"]
-    assert entry["manager"] == MANAGER
+    """The fields that were applied under ArgoCD's name, but for its own mark."""
+    [entry] = [entry for entry in thing["metadata"]["managedFields"] if entry["manager"] == MANAGER]
+    assert entry["operation"] == "Apply"
     metadata = dict(entry["fieldsV1"].get("f:metadata", {}))
     annotations = {k: v for k, v in metadata.pop("f:annotations", {}).items() if k != f"f:{TRACKING}"}
     return {**entry["fieldsV1"], "f:metadata": metadata, "f:annotations": {**annotations, ".": {}}}
