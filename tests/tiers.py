@@ -233,7 +233,7 @@ def run_lab() -> Count:
     except (LabError, ToolError) as error:
         return Count("lab", failed=1, note=str(error))
     # Two at once: one boots or waits while the other works; more would only stand in each other's way.
-    return run_pytest("lab", 3600, "-v", "-n", "2", "--dist", "loadgroup")
+    return run_pytest("lab", 3600, "-v", "-n", "2", "--dist", "loadscope", "--no-loadscope-reorder")
 
 
 def count_tests(tier: str) -> int:
