@@ -73,7 +73,8 @@ def test_a_server_that_loses_its_power_while_it_makes_the_cluster_is_finished_by
 def test_an_up_that_is_killed_at_any_step_says_what_to_do_and_the_next_one_finishes(paved):
     (agent,) = paved.agents("a")
     chance = random.Random(SEED)
-    steps = ["scripts", "wait", "base", "docker", "k3s"]
+    # `wait` may be through before a run is killed that was in the step before it.
+    steps = ["scripts", "base", "docker", "k3s"]
     for number, step in enumerate(sorted(chance.sample(steps, KILLS), key=steps.index)):
         delay = chance.uniform(0, 1.5)
         print(f"seed {SEED}: killed {delay:.2f} s into {agent}-{step}")
