@@ -11,8 +11,8 @@ from pulumi_kubernetes.core.v1 import ConfigMap, Namespace, Secret
 
 config = pulumi.Config()
 hosts = config.require_object("hosts")
-STEPS = ("wait", "base", "docker", "k3s")
-STEPS_OF_THE_CLUSTER = ("seed", "sealing-keys", "synced")
+STEPS = ("scripts", "wait", "base", "docker", "k3s")
+STEPS_OF_THE_CLUSTER = ("seed-scripts", "seed", "synced")
 
 
 class Part(pulumi.ComponentResource):
