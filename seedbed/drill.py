@@ -47,25 +47,41 @@ class Check:
     said: str
 
 
-def whole(api: Api) -> Look:
-    """The cluster before anything is lost. Raises UserError where it is not whole, with which nothing could be compared."""
+def whole(api: Api, timeout: float, say: Callable[[str], None], poll: float = POLL_SECONDS) -> Look:
+    """The cluster before anything is lost.
+
+    What is not whole yet, such as a cluster that has just been rebooted, is waited for at most `timeout` seconds. Raises
+    UserError where it is not whole then, with which nothing could be compared.
+    """
+    deadline = time.monotonic() + timeout
+    last: list[str] = []
+    while True:
+        found = look(api)
+        problems = _not_whole(api, found)
+        if not problems:
+            return found
+        if time.monotonic() >= deadline:
+            raise UserError(
+                "the drill compares with a cluster that is whole, and this one is not; nothing was touched. "
+                "Put right first:\n" + "\n".join(f"  {problem}" for problem in problems)
+            )
+        if problems != last:
+            say(f"waiting: {'; '.join(problems)}")
+            last = problems
+        time.sleep(poll)
+
+
+def _not_whole(api: Api, found: Look) -> list[str]:
     lame = [node.name for node in nodes(api) if not node.ready]
     ill = [
         f"{application.name} ({application.sync}, {application.health})"
         for application in applications(api)
         if not (application.synced and application.healthy)
     ]
-    found = look(api)
     shut = [name for name, sealed in found.sealed.items() if not sealed.opened]
     problems = [f"node {name} is not Ready" for name in lame]
     problems += [f"application {name} is not Synced and Healthy" for name in ill]
-    problems += [f"SealedSecret {name} is not opened" for name in shut]
-    if problems:
-        raise UserError(
-            "the drill compares with a cluster that is whole, and this one is not; nothing was touched. Put right first:\n"
-            + "\n".join(f"  {problem}" for problem in problems)
-        )
-    return found
+    return problems + [f"SealedSecret {name} is not opened" for name in shut]
 
 
 def look(api: Api) -> Look:

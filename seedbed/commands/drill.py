@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     lifetime = datetime.timedelta(hours=KEPT_HOURS)
     saved = kubeconfig(identity, kube.short_lived(identity, lifetime), settings.api_url, stack.name)
     with progress.phase("look at what is there") as phase:
-        before = drill.whole(Api.of_kubeconfig(saved))
+        before = drill.whole(Api.of_kubeconfig(saved), settings.timeouts.health, progress.line)
         phase.note(
             f"{len(before.nodes)} nodes, {len(before.revisions)} applications, {len(before.sealed)} sealed secrets"
         )

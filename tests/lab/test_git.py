@@ -1,6 +1,7 @@
 """The lab's git server as a host and this machine meet it: by its name and its port, with the keys that are pinned."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -55,6 +56,11 @@ def served(lab_factory: LabFactory, tmp_path_factory: pytest.TempPathFactory) ->
     finally:
         service.stop(spec.directory)
         internet.stop(spec.directory)
+        # What the server and the tree wrote is not the lab's own, so `down` would leave it.
+        for folder in (service.ROOT, "gitops", "services"):
+            shutil.rmtree(spec.directory / folder)
+        for file in ("ca.crt", "ca.key", "git_access", "git_host_key", "git_known_hosts"):
+            (spec.directory / file).unlink()
 
 
 def from_host(lab: Lab, command: str) -> subprocess.CompletedProcess[str]:

@@ -42,7 +42,7 @@ def verdicts(fake, api, identity, before):
 
 def test_a_cluster_that_came_back_as_it_was_passes_every_check(fake, api, identity):
     cluster(fake)
-    found = verdicts(fake, api, identity, drill.whole(api))
+    found = verdicts(fake, api, identity, drill.whole(api, 0, pytest.fail))
     assert [name for name, check in found.items() if not check.passed] == []
     assert found["applications Synced"].said == "2 Synced"
 
@@ -99,7 +99,7 @@ def application_gone(fake):
 )
 def test_whatever_came_back_as_something_else_is_found(fake, api, identity, change, failed):
     cluster(fake)
-    before = drill.whole(api)
+    before = drill.whole(api, 0, pytest.fail)
     change(fake)
     found = verdicts(fake, api, identity, before)
     assert {name for name, check in found.items() if not check.passed} == failed
@@ -107,7 +107,7 @@ def test_whatever_came_back_as_something_else_is_found(fake, api, identity, chan
 
 def test_a_kubeconfig_that_no_longer_lets_in_is_found(fake, api, identity):
     cluster(fake)
-    before = drill.whole(api)
+    before = drill.whole(api, 0, pytest.fail)
     (check, *_) = drill.compare(before, api, Api.of_kubeconfig(kept(identity, "https://127.0.0.1:9")))
     assert (check.what, check.passed) == ("kubeconfig of before", False)
 
@@ -117,7 +117,23 @@ def test_a_cluster_that_is_not_whole_is_not_lost(fake, api, change):
     cluster(fake)
     change(fake)
     with pytest.raises(UserError, match="nothing was touched"):
-        drill.whole(api)
+        drill.whole(api, 0, pytest.fail)
+
+
+def test_a_cluster_that_is_not_whole_yet_is_waited_for(fake, api):
+    cluster(fake)
+    degraded(fake)
+    looks = []
+
+    def mend(fake):
+        looks.append(1)
+        if len(looks) == 20:
+            fake.application("web-dev")
+
+    fake.before_read = mend
+    said = []
+    assert drill.whole(api, 20, said.append, poll=0.001).nodes == {"server-a-1"}
+    assert said == ["waiting: application web-dev (Synced, Degraded) is not Synced and Healthy"]
 
 
 def test_what_was_looked_at_holds_no_secret(fake, api):
@@ -129,7 +145,7 @@ def test_what_was_looked_at_holds_no_secret(fake, api):
 
 def test_what_comes_late_is_waited_for_and_named(fake, api):
     cluster(fake)
-    before = drill.whole(api)
+    before = drill.whole(api, 0, pytest.fail)
     secret = fake.objects.pop(SECRET)
     degraded(fake)
     looks = []
@@ -153,7 +169,7 @@ def test_what_comes_late_is_waited_for_and_named(fake, api):
 
 def test_what_never_comes_ends_with_the_time(fake, api):
     cluster(fake)
-    before = drill.whole(api)
+    before = drill.whole(api, 0, pytest.fail)
     application_gone(fake)
     said = []
     drill.settle(api, before, 0.05, said.append, poll=0.001)
