@@ -1,0 +1,1 @@
+"""Machines of DigitalOcean, and what they share."""
