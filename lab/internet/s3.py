@@ -1,32 +1,21 @@
 """The S3 server that holds the lab's Pulumi state: versitygw over a folder, on loopback only."""
 
-import errno
-import http.client
 import json
-import os
-import secrets
 import shutil
-import socket
-import string
-import time
-import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
 from lab import LabError
-from lab.internet import process
+from lab.internet import gateway, process
+from lab.internet.gateway import REGION
 from lab.internet.pki import write_private
-
-REGION = "us-east-1"
-START_SECONDS = 10.0
 
 _ADDRESS = "127.0.0.1"
 _NAME = "s3"
+_WHAT = "S3 server"
 _PORTS = range(17070, 18070)  # below Linux's ephemeral ports, so that no outgoing connection takes ours
-_HEALTH = "/healthz"
-_POLL = 0.02
 
 
 @dataclass(frozen=True)
@@ -95,25 +84,20 @@ def ensure(
     """
     folder = process.services_dir(lab_dir)
     kept = _load(lab_dir) or _create(lab_dir, lab, port)
-    argv = [str(binary), "--port", f"{_ADDRESS}:{kept.port}", "--region", REGION, "--health", _HEALTH]
-    argv += ["--keep-alive", *_arguments(lab_dir)]
-    if (daemon := process.running(folder, _NAME)) is None or daemon.argv != argv:
-        process.stop(folder, _NAME, _arguments(lab_dir))
-        _refuse_taken(kept.port, lab_dir)
-        # The keys go by environment: a command line can be read by everybody. The names of the variables are those of
-        # versitygw v1.8.0 (cmd/versitygw/main.go, posix.go).
-        env = {
-            "PATH": os.environ.get("PATH", os.defpath),
-            "ROOT_ACCESS_KEY": kept.access_key,
-            "ROOT_SECRET_KEY": kept.secret_key,
-        }
-        if not _takes_attributes(lab_dir / "s3"):
-            sidecar = lab_dir / "sidecar-s3"
-            sidecar.mkdir(exist_ok=True)
-            env["VGW_META_SIDECAR"] = str(sidecar.absolute())
-        process.spawn(folder, _NAME, argv, env, lab_dir, fingerprint="")
+    server = gateway.Gateway(
+        name=_NAME,
+        what=_WHAT,
+        binary=binary,
+        data=lab_dir / "s3",
+        sidecar=lab_dir / "sidecar-s3",
+        address=_ADDRESS,
+        port=kept.port,
+        access_key=kept.access_key,
+        secret_key=kept.secret_key,
+    )
+    if server.ensure(folder, lab_dir, f", or write another port into {lab_dir / 's3.json'}."):
         progress(f"S3 server on {_ADDRESS}:{kept.port}")
-    _await(folder, kept.port)
+    gateway.wait(folder, [_NAME], _WHAT, _ADDRESS, kept.port)
     return kept.public()
 
 
@@ -126,7 +110,7 @@ def load(lab_dir: Path) -> S3 | None:
 def stop(lab_dir: Path) -> bool:
     """End the server; True if it ran. Its data stays."""
     folder = lab_dir / "services"
-    return process.stop(folder, _NAME, _arguments(lab_dir)) if folder.is_dir() else False
+    return gateway.stop(folder, _NAME, lab_dir / "s3") if folder.is_dir() else False
 
 
 def lose(lab_dir: Path) -> None:
@@ -143,17 +127,12 @@ def status(lab_dir: Path) -> int | None:
     return daemon.pid if daemon else None
 
 
-def _arguments(lab_dir: Path) -> list[str]:
-    """What ends the command line, and no other program's."""
-    return ["posix", str((lab_dir / "s3").absolute())]
-
-
 def _create(lab_dir: Path, lab: str, port: int | None) -> _Kept:
     bucket = f"seedbed-{lab}"
     kept = _Kept(
-        port=port or _free_port(lab_dir),
-        access_key="".join(secrets.choice(string.ascii_uppercase + string.digits) for _ in range(20)),
-        secret_key=secrets.token_urlsafe(30),
+        port=port or gateway.free_port(_ADDRESS, _PORTS, lab_dir),
+        access_key=gateway.access_key(),
+        secret_key=gateway.secret_key(),
         bucket=bucket,
     )
     # A folder of the gateway's folder is a bucket. It comes before the file that says that the lab has one.
@@ -170,71 +149,3 @@ def _load(lab_dir: Path) -> _Kept | None:
         return None
     except (ValueError, TypeError) as error:
         raise LabError(f"{path} is damaged: take the lab down and make it anew") from error
-
-
-def _free_port(lab_dir: Path) -> int:
-    """A free port; where the search begins depends on the folder, so that two labs are not led to the same one."""
-    begin = zlib.crc32(str(lab_dir.absolute()).encode()) % len(_PORTS)
-    for step in range(len(_PORTS)):
-        port = _PORTS[(begin + step) % len(_PORTS)]
-        if _is_free(port):
-            return port
-    raise LabError(f"no free port on {_ADDRESS} between {_PORTS.start} and {_PORTS.stop - 1}")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((_ADDRESS, port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                return False
-            raise
-    return True
-
-
-def _refuse_taken(port: int, lab_dir: Path) -> None:
-    if not _is_free(port):
-        raise LabError(
-            f"another program listens on {_ADDRESS}:{port}, the port of this lab's S3 server. End it"
-            f" (`ss -ltnp sport = {port}` names it), or write another port into {lab_dir / 's3.json'}."
-        )
-
-
-def _takes_attributes(folder: Path) -> bool:
-    """Whether the file system keeps user attributes, where versitygw puts an object's metadata."""
-    try:
-        os.setxattr(folder, "user.seedbed", b"")
-        os.removexattr(folder, "user.seedbed")
-    except OSError:
-        return False
-    return True
-
-
-def _await(folder: Path, port: int) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        reason = _complaint(port)
-        if reason is None:
-            return
-        ended = process.running(folder, _NAME) is None
-        if ended or time.monotonic() > deadline:
-            what = "has ended" if ended else f"does not answer after {START_SECONDS:.0f} s ({reason})"
-            tail = process.log_tail(folder, _NAME)
-            raise LabError(f"the lab's S3 server {what}; the last lines of {folder / 's3.log'}:\n{tail}")
-        time.sleep(_POLL)
-
-
-def _complaint(port: int) -> str | None:
-    connection = http.client.HTTPConnection(_ADDRESS, port, timeout=1)
-    try:
-        connection.request("GET", _HEALTH)
-        answer = connection.getresponse()
-        answer.read()
-    except (OSError, http.client.HTTPException) as error:
-        return str(error) or type(error).__name__
-    else:
-        return None if answer.status == 200 else f"HTTP {answer.status}"
-    finally:
-        connection.close()

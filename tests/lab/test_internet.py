@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 from mypy_boto3_s3 import S3Client
 
 from lab import LabError
-from lab.internet import dns, netns, process, s3, service
+from lab.internet import dns, gateway, netns, process, s3, service
 from lab.internet.mirror import publish_k3s
 from lab.internet.names import UPSTREAM_HOSTS
 from tools import toolchain
@@ -312,7 +312,7 @@ def test_a_state_server_whose_port_is_taken_says_so(s3_lab: Path, versitygw: Pat
 def test_an_s3_server_works_where_files_take_no_attributes(
     s3_lab: Path, versitygw: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3, "_takes_attributes", lambda _: False)
+    monkeypatch.setattr(gateway, "takes_attributes", lambda _: False)
     server = s3.ensure(s3_lab, "t1", versitygw)
     client(server).put_object(Bucket=server.bucket, Key="k", Body=b"v", ContentType="text/x-state")
     assert client(server).head_object(Bucket=server.bucket, Key="k")["ContentType"] == "text/x-state"
