@@ -1,0 +1,168 @@
+"""Machines as the settings name them, wherever they come from: roles, generations, and who is who."""
+
+import difflib
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from stacks.model import PROJECT, Model, validate
+
+PATH = f"{PROJECT}:machines"
+
+_NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
+_HOST_KEY = re.compile(r"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI[A-Za-z0-9+/]{43}")
+_TAINT = re.compile(r"[^=:\s]+(=[^=:\s]*)?:(NoSchedule|PreferNoSchedule|NoExecute)")
+
+Generation = Annotated[int, Field(strict=True, ge=1)]
+
+
+class Role(StrEnum):
+    """What a machine is in the cluster: a server has the control plane and a member of etcd, an agent only runs pods."""
+
+    SERVER = "server"
+    AGENT = "agent"
+
+
+class MachineSettings(Model):
+    """A machine that exists. `address` is where SSH goes; `node_address` where the other nodes reach it, by default the
+    same."""
+
+    role: Role
+    address: ipaddress.IPv4Address
+    generation: Generation = 1
+    node_address: ipaddress.IPv4Address | None = None
+    host_key: str | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+    taints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One machine at its present generation. `address` is None where only the cloud knows it; `pool` is None for a machine
+    that exists."""
+
+    role: Role
+    address: ipaddress.IPv4Address | None = None
+    generation: int = 1
+    node_address: ipaddress.IPv4Address | None = None
+    host_key: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taints: tuple[str, ...] = ()
+    pool: str | None = None
+
+    @property
+    def cluster_address(self) -> str:
+        """Where the other nodes reach it. Raises ValueError where only the cloud knows."""
+        address = self.node_address or self.address
+        if address is None:
+            raise ValueError("the machine's addresses are the cloud's to give")
+        return str(address)
+
+
+def existing(value: object, problems: list[str]) -> dict[str, Machine]:
+    """The section `machines`; adds every problem to `problems`, and then gives what is of no use."""
+    if not isinstance(value, Mapping) or not value:
+        problems.append(f"{PATH}: must name at least one server, as `server-a: {{role: server, address: …}}`")
+        return {}
+    machines: dict[str, Machine] = {}
+    for name, settings in value.items():
+        path = f"{PATH}.{name}"
+        problems += check_name(name, path)
+        machine = validate(MachineSettings, settings, path, problems)
+        if machine is None:
+            continue
+        if machine.host_key is not None and not _HOST_KEY.fullmatch(machine.host_key):
+            problems.append(
+                f"{path}.hostKey: must be `ssh-ed25519 AAAA…` without a comment, as in the machine's "
+                "/etc/ssh/ssh_host_ed25519_key.pub"
+            )
+        problems += check_taints(machine.taints, path)
+        machines[str(name)] = Machine(
+            role=machine.role,
+            address=machine.address,
+            generation=machine.generation,
+            node_address=machine.node_address,
+            host_key=machine.host_key,
+            labels=machine.labels,
+            taints=machine.taints,
+        )
+    problems += _check_addresses(machines)
+    return machines
+
+
+def check_name(name: object, path: str) -> Iterator[str]:
+    """What is wrong with a machine's name, which with its generation is a hostname and a node's name."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        yield (
+            f"{path}: a machine's name has at most 40 lower-case letters, digits and inner hyphens, and begins with a letter"
+        )
+    elif re.search(r"-\d+$", name):
+        yield (
+            f"{path}: a name must not end in -<number>, because a generation follows it; write "
+            f"`{''.join(name.rsplit('-', 1))}`"
+        )
+
+
+def check_taints(taints: tuple[str, ...], path: str) -> Iterator[str]:
+    """What is wrong with the taints that nodes register with."""
+    for taint in taints:
+        if not _TAINT.fullmatch(taint):
+            yield f"{path}.taints: {taint!r} is not KEY=VALUE:NoSchedule, :PreferNoSchedule or :NoExecute"
+
+
+def check_servers(machines: Mapping[str, Machine], path: str) -> Iterator[str]:
+    """What is wrong with their number."""
+    servers = [name for name, machine in machines.items() if machine.role is Role.SERVER]
+    if machines and not servers:
+        yield f"{path}: no machine has the role server; a cluster needs one, or three"
+    elif servers and len(servers) % 2 == 0:
+        yield (
+            f"{path}: {len(servers)} servers ({', '.join(sorted(servers))}); etcd survives no more losses with them than "
+            f"with {len(servers) - 1}, so make their number odd"
+        )
+
+
+def check_init(init: str, machines: Mapping[str, Machine]) -> Iterator[str]:
+    """What is wrong with the full name of the server that makes the cluster."""
+    path = f"{PROJECT}:cluster.init"
+    servers = {name: machine for name, machine in machines.items() if machine.role is Role.SERVER}
+    name, _, generation = init.rpartition("-")
+    full_names = {f"{name}-{machine.generation}" for name, machine in servers.items()}
+    if not servers:
+        return
+    if name not in servers or not generation.isdecimal():
+        near = difflib.get_close_matches(init, sorted(full_names), n=1, cutoff=0.0)
+        yield f"{path}: {init!r} is not a server with its generation; did you mean {near[0]!r}?"
+    elif not 1 <= int(generation) <= servers[name].generation:
+        yield f"{path}: {name} is at generation {servers[name].generation}, so it cannot be {init}"
+
+
+def check_inside(network: ipaddress.IPv4Network, machines: Mapping[str, Machine]) -> Iterator[str]:
+    """Machines that exist whose node address is not one of the network's."""
+    for name, machine in machines.items():
+        address = machine.node_address or machine.address
+        what = "nodeAddress" if machine.node_address else "address"
+        if address is None:
+            continue
+        if address not in network:
+            yield f"{PATH}.{name}.{what}: {address} is outside {PROJECT}:network.machines {network}"
+        elif network.prefixlen < 31 and address in (network.network_address, network.broadcast_address):
+            yield f"{PATH}.{name}.{what}: {address} is the network's own, not a machine's"
+
+
+def _check_addresses(machines: Mapping[str, Machine]) -> Iterator[str]:
+    for what, address_of in (
+        ("address", lambda machine: str(machine.address)),
+        ("nodeAddress", lambda machine: machine.cluster_address),
+    ):
+        owners: dict[str, str] = {}
+        for name, machine in machines.items():
+            first = owners.setdefault(address_of(machine), name)
+            # Without a nodeAddress of their own the pair has been named already.
+            if first != name and (what == "address" or machine.node_address or machines[first].node_address):
+                yield f"{PATH}.{name}.{what}: {address_of(machine)} is {first}'s already"
