@@ -56,6 +56,7 @@ class Request:
         query: after the `?`; the last one of several of a name.
         body: the JSON object; empty if there was none.
         base: scheme, host and port that the client used, for links.
+        fault: what the handler is to do wrong (see `lab.cloud.faults`); usually nothing.
     """
 
     method: str
@@ -64,6 +65,7 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] = field(default_factory=dict, repr=False)
     base: str = ""
+    fault: str = ""
 
     def text(self, name: str) -> str:
         """A text of the body that must be there and not be empty."""

@@ -65,7 +65,7 @@ import traceback
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network
 from urllib.parse import unquote
@@ -115,6 +115,22 @@ NO_DELAYS = Delays(0, 0, 0)
 """For tests."""
 
 
+@dataclass(frozen=True)
+class Account:
+    """Whose cloud it is.
+
+    Args:
+        droplet_limit: how many it may have, as the next two.
+        used_regions: where it has a default VPC from the start, as an account has that made a droplet there once; in
+            others the first VPC becomes the default, which cannot be deleted.
+    """
+
+    droplet_limit: int = 25
+    reserved_ip_limit: int = 5
+    volume_limit: int = 100
+    used_regions: tuple[str, ...] = ()
+
+
 class Cloud:
     """The state, the machines behind it, and the work under way. Its methods say what they need of the lock."""
 
@@ -124,16 +140,16 @@ class Cloud:
         hypervisor: Hypervisor,
         subnet: IPv4Network,
         delays: Delays = Delays(),
+        account: Account = Account(),
         log: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
     ) -> None:
         """`subnet` is where public addresses are from: a lab's /24."""
-        self.store, self.hypervisor, self.subnet, self.delays, self.log = store, hypervisor, subnet, delays, log
+        self.store, self.hypervisor, self.subnet = store, hypervisor, subnet
+        self.delays, self.account, self.log = delays, account, log
         self.reconcilers: Sequence[Callable[[Cloud], None]] = ()
-        self.never_active: Callable[[str], bool] = lambda name: False  # noqa: ARG005
-        """Whether the droplet of this name is to stay `new`: a fault (see `lab.cloud.faults`)."""
         self._lock = threading.RLock()
         self._depth = 0
-        self._machines: dict[int, threading.RLock] = {}
+        self._things: dict[int | str, threading.RLock] = {}
         self._idle = threading.Condition()
         self._jobs = 0
         self._stale, self._reconciling = False, False
@@ -206,10 +222,10 @@ class Cloud:
 
     # Work that takes time
 
-    def machine(self, id: int) -> AbstractContextManager[object]:
-        """For calls of the hypervisor for one droplet: one after another. Never taken while holding the lock."""
+    def machine(self, id: int | str) -> AbstractContextManager[object]:
+        """For calls of the hypervisor for one droplet (or volume): one after another. Never taken holding the lock."""
         with self._lock:
-            return self._machines.setdefault(id, threading.RLock())
+            return self._things.setdefault(id, threading.RLock())
 
     def later(self, work: Callable[[], None], seconds: float = 0.0) -> None:
         """Do it in a thread, after `seconds`. An exception is logged."""
@@ -243,7 +259,7 @@ class Cloud:
         Args:
             type: `create`, `power_off`, `attach_volume`, ...
             resource_type: `droplet`, `volume`, `reserved_ip`, ...
-            resource_id: of whom; a number with droplets, and no more than shown with others.
+            resource_id: of whom; a text (a volume's) is not shown: clients expect a number or null.
             region: the region's object as the API shows it.
             work: runs without the lock.
             seconds: it waits first; None: `delays.action`.
@@ -259,10 +275,11 @@ class Cloud:
                     "type": type,
                     "started_at": self.now(),
                     "completed_at": None,
-                    "resource_id": resource_id,
+                    "resource_id": resource_id if isinstance(resource_id, int) else None,
                     "resource_type": resource_type,
                     "region": region,
                     "region_slug": region["slug"] if region else None,
+                    "_of": str(resource_id),
                 },
             )
 
@@ -278,10 +295,14 @@ class Cloud:
         self.later(run, self.delays.action if seconds is None else seconds)
         return action
 
+    def actions_of(self, resource_type: str, resource_id: str | int) -> list[Object]:
+        """Those of this one, oldest first."""
+        of = (resource_type, str(resource_id))
+        return [action for action in self.store.all("actions") if (action["resource_type"], action["_of"]) == of]
+
     def pending(self, resource_type: str, resource_id: str | int) -> bool:
         """Whether an action of this one is in progress."""
-        wanted = ("in-progress", resource_type, resource_id)
-        return any((a["status"], a["resource_type"], a["resource_id"]) == wanted for a in self.store.all("actions"))
+        return any(action["status"] == "in-progress" for action in self.actions_of(resource_type, resource_id))
 
     def resume(self, resumers: Sequence[Callable[["Cloud"], None]]) -> None:
         """After a start: actions that the last process left are errors; then each module's `resume`."""
@@ -329,7 +350,5 @@ def dispatch(routes: Sequence[Route], request: Request, cloud: Cloud) -> Reply:
         params = route.match(request.path) if route.method == request.method else None
         if params is not None:
             with cloud.changing():
-                return route.handler(
-                    Request(request.method, request.path, params, request.query, request.body, request.base), cloud
-                )
+                return route.handler(replace(request, params=params), cloud)
     raise not_found()
