@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from components.metal.digitalocean.catalogue import DATE, REGIONS
+from components.metal.digitalocean.cost import Order
 from stacks import pool_settings
 from stacks.machine_settings import Machine
 from stacks.model import PROJECT, Model, nearest, validate
@@ -141,6 +142,19 @@ class DigitalOcean:
     def droplet(self, name: str) -> DropletSettings:
         """What the machine of this name is made with."""
         return next(pool.droplet for pool in self.pools.values() if name in pool.machines)
+
+    @property
+    def order(self) -> Order:
+        """What of it is paid for."""
+        droplets = {name: pool.droplet for pool in self.pools.values() for name in pool.machines}
+        return Order(
+            sizes={name: droplet.size for name, droplet in droplets.items()},
+            backups=frozenset(name for name, droplet in droplets.items() if droplet.backups),
+            balancer_nodes=self.load_balancer.size,
+            volume_gib=sum(volume.size for volume in self.volumes.values()),
+            reserved_addresses=len(self.reserved_addresses),
+            bucket=self.snapshots is not None,
+        )
 
 
 def resolve(
