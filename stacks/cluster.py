@@ -1,18 +1,23 @@
 """The composition of one stack: every machine, paved in the order that a cluster forms in, and what is planted then."""
 
 import hashlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pulumi
 
-from components.metal import ExistingHost, ExistingHostArgs
 from components.pave import Node, NodeArgs, k3s
 from components.remote import Step, Timeouts
 from components.seed import Seed, SeedArgs
 from components.seed.manifests import Repository
 from stacks.identity import ADMIN_GROUP, Identity, kubeconfig
+from stacks.metal import metal
 from stacks.seed_settings import Seed as SeedSettings
 from stacks.settings import Role, Settings
+
+Secrets = Callable[[k3s.Late], str]
+"""What a step reads on standard input, once all of it is known."""
 
 
 class Cluster(pulumi.ComponentResource):
@@ -25,8 +30,8 @@ class Cluster(pulumi.ComponentResource):
         super().__init__("seedbed:stacks:Cluster", "cluster")
         self._settings = settings
         self._identity = identity
+        self._metal = metal(settings, identity)
         self._servers = settings.names(Role.SERVER)
-        self._hosts: dict[str, ExistingHost] = {}
         last: tuple[pulumi.Resource, ...] = ()
         for name in self._servers:
             node = self._node(name, *self._server(name), after=last)
@@ -37,40 +42,27 @@ class Cluster(pulumi.ComponentResource):
         self.register_outputs({})
 
     def outputs(self) -> dict[str, pulumi.Input[object]]:
-        """What the stack tells: all of it known before any machine is."""
-        settings = self._settings
+        """What the stack tells."""
         return {
-            "apiUrl": settings.api_url,
+            "apiUrl": self._metal.api_url,
             "kubeconfig": pulumi.Output.secret(self._kubeconfig()),
-            "nodes": {
-                settings.full_name(name): {"address": machine.cluster_address, "role": str(machine.role)}
-                for name, machine in sorted(settings.machines.items())
-            },
+            **self._metal.outputs(),
         }
 
-    def _node(self, name: str, step: Step, secrets: str, *, after: tuple[pulumi.Resource, ...]) -> Node:
-        settings, machine = self._settings, self._settings.machines[name]
-        full_name = settings.full_name(name)
-        host = ExistingHost(
-            full_name,
-            ExistingHostArgs(
-                address=str(machine.address),
-                port=settings.ssh.port,
-                user=settings.ssh.user,
-                private_key=self._identity.operator_key_pkcs8,
-                host_key=machine.host_key or self._identity.host_key(full_name).public,
-            ),
-        )
-        self._hosts[name] = host
+    def _node(self, name: str, step: Step, secrets: Secrets, *, after: tuple[pulumi.Resource, ...]) -> Node:
+        settings, cloud = self._settings, self._metal
         return Node(
-            full_name,
+            settings.full_name(name),
             NodeArgs(
-                host=host,
-                node_address=machine.cluster_address,
+                host=cloud.host(name),
+                node_address=cloud.node_address(name),
                 k3s=step,
-                secrets=secrets,
+                secrets=secrets(k3s.Late()) if cloud.late is None else cloud.late.apply(secrets),
                 timeouts=Timeouts(connect=settings.timeouts.connect, step=settings.timeouts.step),
-                after=after,
+                # The first joins nobody, but what it is reached by must not open when it is half made.
+                after=(*after, *cloud.reachable),
+                mounts=cloud.mounts(name),
+                attached=cloud.attached(name),
             ),
         )
 
@@ -87,7 +79,7 @@ class Cluster(pulumi.ComponentResource):
                 # A cluster that another server initialises anew is another one, although its keys are the same.
                 identity=f"{authority[:16]}-{settings.cluster.init}",
                 server=settings.full_name(first),
-                host=self._hosts[first],
+                host=self._metal.host(first),
                 kubeconfig=self._kubeconfig(),
                 sealing_keys=[(pair.crt, pair.key) for pair in identity.sealing_keys],
                 repository=Repository(
@@ -107,37 +99,44 @@ class Cluster(pulumi.ComponentResource):
             ),
         )
 
-    def _kubeconfig(self) -> str:
-        return kubeconfig(self._identity, self._identity.admin, self._settings.api_url, pulumi.get_stack())
+    def _kubeconfig(self) -> pulumi.Input[str]:
+        identity, stack, url = self._identity, pulumi.get_stack(), self._metal.api_url
+        if isinstance(url, str):
+            return kubeconfig(identity, identity.admin, url, stack)
+        return url.apply(lambda url: kubeconfig(identity, identity.admin, url, stack))
 
-    def _server(self, name: str) -> tuple[Step, str]:
+    def _server(self, name: str) -> tuple[Step, Secrets]:
         settings, identity = self._settings, self._identity
         control_plane = k3s.ControlPlane(
             ca_certificate=identity.files["server-ca.crt"],
             admin_group=ADMIN_GROUP,
-            tls_sans=self._tls_sans(),
+            tls_sans=self._metal.tls_sans,
             pod_cidr=str(settings.network.pods),
             service_cidr=str(settings.network.services),
             disable=settings.k3s.disable,
+            snapshots=self._snapshots(),
         )
         if settings.full_name(name) == settings.cluster.init:
-            others = [settings.machines[other].cluster_address for other in self._servers if other != name]
-            return k3s.init_server(self._member(name), control_plane, peers=others), k3s.init_server_secrets(
-                files=identity.files, token=identity.server_token, agent_token=identity.agent_token
+            step = k3s.init_server(self._member(name), control_plane, peers=self._metal.peers(name))
+            return step, partial(
+                k3s.init_server_secrets,
+                files=identity.files,
+                token=identity.server_token,
+                agent_token=identity.agent_token,
             )
-        return k3s.join_server(
-            self._member(name), control_plane, server_url=self._join_url(name)
-        ), k3s.join_server_secrets(token=identity.join_token("server"), agent_token=identity.agent_token)
+        return k3s.join_server(self._member(name), control_plane, server_url=self._metal.join_url(name)), partial(
+            k3s.join_server_secrets, token=identity.join_token("server"), agent_token=identity.agent_token
+        )
 
-    def _agent(self, name: str) -> tuple[Step, str]:
-        step = k3s.agent(self._member(name), server_url=self._join_url(name))
-        return step, k3s.agent_secrets(token=self._identity.join_token("node"))
+    def _agent(self, name: str) -> tuple[Step, Secrets]:
+        step = k3s.agent(self._member(name), server_url=self._metal.join_url(name))
+        return step, partial(k3s.agent_secrets, token=self._identity.join_token("node"))
 
     def _member(self, name: str) -> k3s.Member:
         settings, machine = self._settings, self._settings.machines[name]
         return k3s.Member(
             machine=settings.full_name(name),
-            node_address=machine.cluster_address,
+            node_address=self._metal.node_address(name),
             release=k3s.K3sRelease(
                 version=settings.k3s.version, sha256=settings.k3s_digests, url=settings.k3s.release_url
             ),
@@ -148,18 +147,19 @@ class Cluster(pulumi.ComponentResource):
             kubelet_args=settings.k3s.kubelet_args,
         )
 
-    def _tls_sans(self) -> list[str]:
-        """Every name and address that the API is reached by; a certificate that lacks one cannot be mended later."""
-        cluster = self._settings.cluster
-        servers = [str(self._settings.machines[name].address) for name in self._servers]
-        return [*servers, *cluster.tls_sans, *([cluster.endpoint] if cluster.endpoint else [])]
-
-    def _join_url(self, name: str) -> str:
-        endpoint = self._settings.cluster.endpoint
-        if endpoint is None:
-            first = next(server for server in self._servers if server != name)
-            endpoint = self._settings.machines[first].cluster_address
-        return f"https://{endpoint}:{k3s.API_PORT}"
+    def _snapshots(self) -> k3s.Snapshots | None:
+        cloud = self._settings.digitalocean
+        if cloud is None or cloud.snapshots is None:
+            return None
+        snapshots = cloud.snapshots
+        return k3s.Snapshots(
+            endpoint=snapshots.endpoint,
+            region=cloud.region,
+            bucket=snapshots.bucket,
+            folder=pulumi.get_stack(),
+            cron=snapshots.cron,
+            keep=snapshots.keep,
+        )
 
 
 def base_files(base: Path) -> dict[str, bytes]:

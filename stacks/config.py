@@ -34,7 +34,7 @@ def from_engine(root: Path = ROOT) -> tuple[Settings, Identity]:
     problems: list[str] = []
     settings: Settings | None = None
     try:
-        settings = parse(raw, f"Pulumi.{stack}.yaml", root)
+        settings = parse(raw, f"Pulumi.{stack}.yaml", root, stack=stack)
     except SettingsError as error:
         problems.append(str(error))
     try:
@@ -57,7 +57,7 @@ def from_file(stack: str, root: Path = ROOT, *, lab_is_made: bool = True) -> Set
     config = read_document(path).get("config") or {}
     prefix = f"{PROJECT}:"
     own = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
-    return parse(own, path.name, root, lab_is_made=lab_is_made)
+    return parse(own, path.name, root, lab_is_made=lab_is_made, stack=stack)
 
 
 def read_document(path: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import hashlib
 import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import yaml
 
@@ -29,6 +29,8 @@ class K3sRelease:
 class Member:
     """One node: its machine's full name, the address that other nodes reach it by, and what its kubelet registers.
 
+    `node_address` may be a network, in which the machine has one address: a cloud tells addresses only when it has made them.
+
     `start_seconds` bounds the start of the service, and again the wait for the node to be Ready.
     """
 
@@ -39,6 +41,18 @@ class Member:
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: Sequence[str] = ()
     kubelet_args: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshots:
+    """etcd's snapshots in object storage: `endpoint` is a URL, `cron` when they are made, `keep` how many of each node."""
+
+    endpoint: str
+    region: str
+    bucket: str
+    folder: str
+    cron: str
+    keep: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,27 +68,33 @@ class ControlPlane:
     pod_cidr: str
     service_cidr: str
     disable: Sequence[str] = ()
+    snapshots: Snapshots | None = None
 
 
 def init_server(member: Member, control_plane: ControlPlane, *, peers: Sequence[str]) -> Step:
     """The server that makes the cluster; at none of the addresses `peers` may one of its identity answer already."""
-    config = _member_config(member) | _server_config(member, control_plane) | {"cluster-init": True}
+    config = _member_config(member) | _server_config(control_plane) | {"cluster-init": True}
     return _server_step(member, control_plane, mode="init", config=config, peers=peers)
 
 
-def join_server(member: Member, control_plane: ControlPlane, *, server_url: str) -> Step:
-    """Every other server, and every later generation of the first."""
-    config = _member_config(member) | _server_config(member, control_plane) | {"server": server_url}
+def join_server(member: Member, control_plane: ControlPlane, *, server_url: str | None) -> Step:
+    """Every other server, and every later generation of the first; without a URL they join the endpoint."""
+    config = _member_config(member) | _server_config(control_plane) | _joined(server_url)
     return _server_step(member, control_plane, mode="join", config=config, peers=())
 
 
-def agent(member: Member, *, server_url: str) -> Step:
-    """A node without a control plane."""
-    return _step(member, role="agent", mode="join", config=_member_config(member) | {"server": server_url})
+def agent(member: Member, *, server_url: str | None) -> Step:
+    """A node without a control plane; without a URL it joins the endpoint."""
+    return _step(member, role="agent", mode="join", config=_member_config(member) | _joined(server_url))
+
+
+def _joined(server_url: str | None) -> dict[str, object]:
+    return {} if server_url is None else {"server": server_url}
 
 
 def _member_config(member: Member) -> dict[str, object]:
-    config: dict[str, object] = {"node-name": member.machine, "node-ip": member.node_address}
+    # The addresses, and the interface that has them, are added on the machine.
+    config: dict[str, object] = {"node-name": member.machine}
     if member.labels:
         config["node-label"] = [f"{key}={value}" for key, value in sorted(member.labels.items())]
     if member.taints:
@@ -84,9 +104,8 @@ def _member_config(member: Member) -> dict[str, object]:
     return config
 
 
-def _server_config(member: Member, control_plane: ControlPlane) -> dict[str, object]:
+def _server_config(control_plane: ControlPlane) -> dict[str, object]:
     config: dict[str, object] = {
-        "advertise-address": member.node_address,
         "cluster-cidr": control_plane.pod_cidr,
         "service-cidr": control_plane.service_cidr,
         "cluster-dns": str(ipaddress.ip_network(control_plane.service_cidr)[10]),
@@ -96,7 +115,24 @@ def _server_config(member: Member, control_plane: ControlPlane) -> dict[str, obj
     }
     if control_plane.disable:
         config["disable"] = sorted(control_plane.disable)
+    if control_plane.snapshots:
+        config |= _snapshot_config(control_plane.snapshots)
     return config
+
+
+def _snapshot_config(snapshots: Snapshots) -> dict[str, object]:
+    """Source: https://docs.k3s.io/cli/etcd-snapshot#s3-compatible-object-store-support"""
+    url = urlsplit(snapshots.endpoint)
+    config: dict[str, object] = {
+        "etcd-snapshot-schedule-cron": snapshots.cron,
+        "etcd-snapshot-retention": snapshots.keep,
+        "etcd-s3": True,
+        "etcd-s3-endpoint": url.netloc,
+        "etcd-s3-region": snapshots.region,
+        "etcd-s3-bucket": snapshots.bucket,
+        "etcd-s3-folder": snapshots.folder,
+    }
+    return config | ({"etcd-s3-insecure": True} if url.scheme == "http" else {})
 
 
 def _server_step(
@@ -133,20 +169,37 @@ def _step(member: Member, *, role: str, mode: str, config: Mapping[str, object],
     return render(SCRIPTS, "k3s", variables | {"CA_SHA256": "", "ADMIN_GROUP": "", "PEERS": ""} | server)
 
 
-def init_server_secrets(*, files: Mapping[str, str], token: str, agent_token: str) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Late:
+    """What only the cloud knows, and only when it has made it: the endpoint's address, the key of the snapshots' bucket."""
+
+    endpoint: str = ""
+    access_key: str = ""
+    secret_key: str = field(default="", repr=False)
+
+
+def init_server_secrets(late: Late, *, files: Mapping[str, str], token: str, agent_token: str) -> str:
     """Standard input of the step on the first server: the cluster's certificate authorities and both tokens."""
     authorities = [_file("0600", f"{TLS_DIR}/{name}", text) for name, text in sorted(files.items())]
-    return "".join([*authorities, _tokens({"token": token, "agent-token": agent_token})])
+    return _late(late, *authorities, _tokens({"token": token, "agent-token": agent_token}))
 
 
-def join_server_secrets(*, token: str, agent_token: str) -> str:
+def join_server_secrets(late: Late, *, token: str, agent_token: str) -> str:
     """Standard input of the step on a server that joins; it gets the authorities from the server that it joins."""
-    return _tokens({"token": token, "agent-token": agent_token})
+    return _late(late, _tokens({"token": token, "agent-token": agent_token}))
 
 
-def agent_secrets(*, token: str) -> str:
-    """Standard input of the step on an agent."""
-    return _tokens({"token": token})
+def agent_secrets(late: Late, *, token: str) -> str:
+    """Standard input of the step on an agent, which makes no snapshots."""
+    return _late(Late(endpoint=late.endpoint), _tokens({"token": token}))
+
+
+def _late(late: Late, *files: str) -> str:
+    """The endpoint is the first line, as the script needs it before it touches anything."""
+    endpoint = f"endpoint {late.endpoint}\n" if late.endpoint else ""
+    keys = {"etcd-s3-access-key": late.access_key, "etcd-s3-secret-key": late.secret_key}
+    snapshots = _file("0600", f"{CONFIG_DIR}/config.yaml.d/90-snapshots.yaml", yaml.safe_dump(keys))
+    return "".join([endpoint, *files, *([snapshots] if late.access_key else [])])
 
 
 def _tokens(tokens: Mapping[str, str]) -> str:

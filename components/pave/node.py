@@ -1,11 +1,12 @@
 """One machine -> one cluster member, by a short chain of remote steps."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pulumi
 from pulumi_command import remote
 
-from components.metal import ExistingHost
+from components.metal import Host
 from components.pave import steps
 from components.remote import Step, Timeouts, copy_scripts, run
 
@@ -14,16 +15,19 @@ from components.remote import Step, Timeouts, copy_scripts, run
 class NodeArgs:
     """`k3s` is the step that makes the machine a member; `secrets` is what its script reads.
 
-    `node_address` is where the other nodes reach the machine.
+    `node_address` is where the other nodes reach the machine, or the network in which it has one address. `mounts` are the
+    mount points by the device that is mounted there when `attached` is there.
     """
 
-    host: ExistingHost
+    host: Host
     node_address: str
     k3s: Step
     secrets: pulumi.Input[str]
     timeouts: Timeouts
     after: tuple[pulumi.Resource, ...] = ()
     """What must be there before k3s starts; the steps before that do not wait for it."""
+    mounts: Mapping[str, str] = field(default_factory=dict)
+    attached: tuple[pulumi.Resource, ...] = ()
 
 
 class Node(pulumi.ComponentResource):
@@ -47,7 +51,10 @@ class Node(pulumi.ComponentResource):
             dial_seconds=connect,
         )
         base = self._step(steps.base(machine=name), (wait,))
-        docker = self._step(steps.docker(machine=name), (base,))
+        ready = base
+        if args.mounts:
+            ready = self._step(steps.volumes(machine=name, mounts=args.mounts), (base, *args.attached))
+        docker = self._step(steps.docker(machine=name), (ready,))
         self.joined = self._step(args.k3s, (docker, *args.after), args.secrets)
         self.register_outputs({})
 

@@ -1,6 +1,7 @@
 """The steps that every machine goes through, whatever its role: `wait`, `base` and `docker`."""
 
 import json
+from collections.abc import Mapping
 
 from components.remote import script
 from components.remote.script import Step, render
@@ -49,12 +50,25 @@ PACKAGES = (
     "systemd-timesyncd",
 )
 
+METADATA = "169.254.169.254"
+"""Where clouds tell a machine about itself."""
+
 DAEMON_JSON = {"live-restore": True, "log-driver": "local"}
 """Docker's configuration: containers outlive a restart of the engine, and logs cannot fill the disk."""
 
 
+FILESYSTEM = "ext4"
+"""Of volumes: made by the cloud with the volume, and never here, where it would delete what is on it."""
+
+DEVICE_SECONDS = 60
+"""How long a volume may take to appear after it was attached."""
+
+
 def wait(*, machine: str, node_address: str, cloud_init_seconds: int) -> Step:
-    """The machine answers, has finished its first boot, and can be paved."""
+    """The machine answers, has finished its first boot, and can be paved.
+
+    `node_address` is where other nodes reach it, or a network in which it has one address.
+    """
     return render(
         SCRIPTS,
         "wait",
@@ -79,7 +93,18 @@ def base(*, machine: str) -> Step:
             "MODULES": " ".join(MODULES),
             "OPTIONAL_MODULES": " ".join(OPTIONAL_MODULES),
             "SYSCTLS": " ".join(exact + floors),
+            "METADATA": METADATA,
         },
+    )
+
+
+def volumes(*, machine: str, mounts: Mapping[str, str]) -> Step:
+    """Disks that outlive the machine, in their places: device -> mount point."""
+    places = [f"{device} {place}" for device, place in sorted(mounts.items())]
+    return render(
+        SCRIPTS,
+        "volumes",
+        {"NODE": machine, "MOUNTS": "\n".join(places), "FILESYSTEM": FILESYSTEM, "DEVICE_SECONDS": str(DEVICE_SECONDS)},
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pulumi
 from pulumi_command import remote
 
-from components.metal import ExistingHost
+from components.metal import Host
 from components.remote.script import REMOTE_FILE, Step, bundle, command, stdin
 
 # What a step was first run with is what it stays: a changed key, address or text never runs it again (design rule 7).
@@ -35,7 +35,7 @@ class Timeouts:
 def run(
     name: str,
     step: Step,
-    host: ExistingHost,
+    host: Host,
     *,
     parent: pulumi.Resource,
     seconds: int,
@@ -72,7 +72,7 @@ def run(
 
 def copy_scripts(
     name: str,
-    host: ExistingHost,
+    host: Host,
     *,
     parent: pulumi.Resource,
     after: tuple[pulumi.Resource, ...] = (),

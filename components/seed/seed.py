@@ -11,7 +11,7 @@ from pulumi_command import remote
 from pulumi_kubernetes.apiextensions import CustomResource
 from pulumi_kubernetes.core.v1 import ConfigMap, Namespace, Secret
 
-from components.metal import ExistingHost
+from components.metal import Host
 from components.remote import Step, copy_scripts, run
 from components.seed import manifests, steps
 from components.seed.manifests import ARGO_API, Manifest, Repository
@@ -33,8 +33,8 @@ class SeedArgs:
     cluster: pulumi.Resource
     identity: str
     server: str
-    host: ExistingHost
-    kubeconfig: str
+    host: Host
+    kubeconfig: pulumi.Input[str]
     sealing_keys: Sequence[tuple[str, str]]
     repository: Repository
     environments: Sequence[str]

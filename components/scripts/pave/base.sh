@@ -11,6 +11,7 @@ pave() {
   swap
   ssh_keys_only
   services
+  metadata
 }
 
 # A machine is replaced, not upgraded in place behind the operator's back.
@@ -88,6 +89,26 @@ services() {
   if ! in_container; then systemctl start iscsid.service systemd-timesyncd.service; fi
 }
 
+# A cloud's metadata service tells everybody on the machine the private host key. Pods have no business with it; what the
+# machine itself asks, and pods in its network, do not pass here. No table of kube-proxy's or flannel's comes before this one.
+metadata() {
+  put /etc/systemd/system/seedbed-metadata.service <<X || return 0
+[Unit]
+Description=Keep pods from the cloud's metadata service
+Before=docker.service k3s.service k3s-agent.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c 'iptables -w -t raw -C PREROUTING -d $METADATA -j DROP 2>/dev/null || iptables -w -t raw -I PREROUTING -d $METADATA -j DROP'
+
+[Install]
+WantedBy=multi-user.target
+X
+  systemctl daemon-reload
+  systemctl enable --quiet --now seedbed-metadata.service
+}
+
 # holds SETTING: NAME=VALUE must be so; NAME>=VALUE is a floor, which the machine may already exceed.
 holds() {
   local have
@@ -105,6 +126,7 @@ prove() {
   in_container || [ "$(wc -l </proc/swaps)" -le 1 ] || problems+=("swap is still on")
   grep -qx 'passwordauthentication no' <<<"$(sshd -T)" || problems+=("sshd still takes passwords")
   systemctl is-enabled --quiet apt-daily-upgrade.timer 2>/dev/null && problems+=("unattended upgrades are not held")
+  iptables -w -t raw -C PREROUTING -d "$METADATA" -j DROP 2>/dev/null || problems+=("pods reach the metadata service")
   in_container || systemctl is-active --quiet systemd-timesyncd.service || problems+=("the clock is not synchronised")
   if [ ${#problems[@]} -gt 0 ]; then
     fail "$(printf '%s; ' "${problems[@]}")" "mend it on the machine or replace the machine, then run \`pulumi up\` again"

@@ -1,5 +1,8 @@
 # k3s from a pinned binary, its configuration in files, its secrets from standard input.
 DIR=/var/lib/rancher/k3s
+CONFIG_DIR=/etc/rancher/k3s
+# Where the API is reached, if that is known by the time the step runs only: the address of a load balancer.
+ENDPOINT=
 BINARY=/usr/local/bin/k3s
 
 pave() {
@@ -7,6 +10,9 @@ pave() {
   local secrets
   secrets=$(cat)
   [ -n "$secrets" ] || fail "no secrets arrived on standard input" "run \`pulumi up\` again"
+  if [[ $secrets == endpoint\ * ]]; then
+    ENDPOINT=${secrets%%$'\n'*} ENDPOINT=${ENDPOINT#* } secrets=${secrets#*$'\n'}
+  fi
   binary
   [ "$MODE" != init ] || refuse_second_cluster
   refuse_foreign_ca
@@ -43,7 +49,7 @@ digest() { [ ! -e "$1" ] || sha256sum "$1" | cut -d' ' -f1; }
 refuse_second_cluster() {
   [ ! -d $DIR/server/db ] || return 0
   local peer
-  for peer in $PEERS; do
+  for peer in $PEERS $ENDPOINT; do
     if [ "$(curl --silent --insecure --max-time 3 "https://$peer:6443/cacerts" | sha256sum | cut -d' ' -f1)" = "$CA_SHA256" ]; then
       fail "a cluster of this identity already answers at $peer" "give this server a new generation, so that it joins"
     fi
@@ -68,12 +74,22 @@ install_secrets() {
 }
 
 configure() {
-  local interface
-  interface=$(ip -o -4 address show | awk -v a="$NODE_ADDRESS" 'index($4, a "/") == 1 {print $2; exit}')
-  [ -n "$interface" ] || fail "$NODE_ADDRESS is not an address of this machine" "correct the machine's address in the stack's settings"
-  printf '%s\nflannel-iface: %s\n' "$CONFIG" "$interface" | put /etc/rancher/k3s/config.yaml 0600 || true
+  local interface address
+  read -r interface address < <(ip -o -4 address show to "$NODE_ADDRESS" | awk '{print $2, $4; exit}') ||
+    fail "this machine has no address in $NODE_ADDRESS" "correct the machine's address in the stack's settings"
+  address=${address%/*}
+  {
+    printf '%s\nnode-ip: %s\nflannel-iface: %s\n' "$CONFIG" "$address" "$interface"
+    [ "$ROLE" != server ] || printf 'advertise-address: %s\n' "$address"
+  } | put $CONFIG_DIR/config.yaml 0600 || true
+  [ -z "$ENDPOINT" ] || endpoint | put $CONFIG_DIR/config.yaml.d/80-endpoint.yaml 0600 || true
   [ "$ROLE" != server ] || admin_binding | put $DIR/server/manifests/seedbed-admins.yaml 0600 || true
   if unit_file | put "/etc/systemd/system/$SERVICE.service"; then systemctl daemon-reload; fi
+}
+
+endpoint() {
+  [ "$MODE" = init ] || printf 'server: https://%s:6443\n' "$ENDPOINT"
+  [ "$ROLE" != server ] || printf 'tls-san+:\n  - %s\n' "$ENDPOINT"
 }
 
 admin_binding() {
@@ -155,11 +171,13 @@ kubectl() {
 api_ready() { [ "$(kubectl get --raw /readyz)" = ok ]; }
 
 node_state() {
-  kubectl get node "$NODE" --output jsonpath='Ready={.status.conditions[?(@.type=="Ready")].status} version={.status.nodeInfo.kubeletVersion} control-plane={.metadata.labels.node-role\.kubernetes\.io/control-plane}' || echo "no such node"
+  kubectl get node "$NODE" --output jsonpath='Ready={.status.conditions[?(@.type=="Ready")].status} version={.status.nodeInfo.kubeletVersion} control-plane={.metadata.labels.node-role\.kubernetes\.io/control-plane} voter={.status.conditions[?(@.type=="EtcdIsVoter")].status}' || echo "no such node"
 }
 
+# A server that only learns yet does not vote in etcd: the next one must not join before it does.
+# Source of the condition: https://github.com/k3s-io/k3s/blob/v1.34.2+k3s1/pkg/etcd/etcd.go (NodeEtcdIsVoter)
 node_ready() {
-  local role=
-  [ "$ROLE" != server ] || role=true
-  [ "$(node_state)" = "Ready=True version=$VERSION control-plane=$role" ]
+  local role='' voter=''
+  [ "$ROLE" != server ] || role=true voter=True
+  [ "$(node_state)" = "Ready=True version=$VERSION control-plane=$role voter=$voter" ]
 }

@@ -16,7 +16,7 @@ prove() {
   command -v apt-get >/dev/null || problems+=("it has no apt-get: only Debian and Ubuntu are paved")
   case $(uname -m) in x86_64 | aarch64) ;; *) problems+=("its architecture $(uname -m) has no k3s digest here") ;; esac
   [ "$(df --output=avail -m / | tail -1)" -ge 2048 ] || problems+=("it has less than 2 GiB of free disk")
-  grep -qF "inet $NODE_ADDRESS/" <<<"$(ip -o -4 address show)" || problems+=("$NODE_ADDRESS is not one of its addresses")
+  [ -n "$(ip -o -4 address show to "$NODE_ADDRESS")" ] || problems+=("it has no address in $NODE_ADDRESS")
   if [ ${#problems[@]} -gt 0 ]; then
     fail "this machine cannot be paved: $(printf '%s; ' "${problems[@]}")" "give it what it lacks or take another machine"
   fi

@@ -1,6 +1,7 @@
 """The scripts of paving: rendered by pure functions, valid for bash, free of secrets."""
 
 import json
+import os
 import re
 import subprocess
 
@@ -167,11 +168,10 @@ def test_servers_agree_on_what_k3s_wants_them_to_agree_on(home):
     assert first["tls-san"] == ["10.0.0.11", "k8s.example.org"]
 
 
-def test_a_member_registers_with_its_labels_taints_and_address(home):
+def test_a_member_registers_with_its_labels_and_taints(home):
     agent = config(STEPS["agent"])
     assert agent["node-label"] == ["disk=fast", "zone=b"]
     assert agent["node-taint"] == ["dedicated=db:NoSchedule"]
-    assert agent["node-ip"] == "10.0.0.11"
     assert agent["node-name"] == "server-a-1"
     assert agent["kubelet-arg"] == ["max-pods=50"]
 
@@ -194,7 +194,7 @@ def test_the_downloads_path_has_its_plus_sign_encoded():
 
 
 def test_secrets_travel_as_files_that_only_root_may_read():
-    secrets = k3s.init_server_secrets(files={"service.key": "FIRST\nSECOND\n"}, token="t", agent_token="a")
+    secrets = k3s.init_server_secrets(k3s.Late(), files={"service.key": "FIRST\nSECOND\n"}, token="t", agent_token="a")
     assert secrets == (
         "0600 2 /var/lib/rancher/k3s/server/tls/service.key\nFIRST\nSECOND\n"
         "0600 2 /etc/rancher/k3s/config.yaml.d/90-tokens.yaml\nagent-token: a\ntoken: t\n"
@@ -204,7 +204,9 @@ def test_secrets_travel_as_files_that_only_root_may_read():
 def test_the_files_arrive_as_they_were_sent(tmp_path):
     """Told apart by the lines that each says to have, whatever is in them."""
     files = {"a.key": "one\n0600 1 /etc/passwd\n\n  two\\n %s\n", "b.crt": "three\n"}
-    secrets = k3s.init_server_secrets(files=files, token="t", agent_token="a").replace(" /", f" {tmp_path}/")
+    secrets = k3s.init_server_secrets(k3s.Late(), files=files, token="t", agent_token="a").replace(
+        " /", f" {tmp_path}/"
+    )
     body = source(LIBRARY, steps.SCRIPTS / "k3s.sh")
     script = f"NODE=a STEP=k3s\n{body}\nDIR={tmp_path}/none\ninstall_secrets\n"
     subprocess.run(["bash", "-c", script], input=secrets, text=True, check=True, timeout=10)
@@ -212,6 +214,63 @@ def test_the_files_arrive_as_they_were_sent(tmp_path):
         file = tmp_path / "var/lib/rancher/k3s/server/tls" / name
         assert file.read_text() == text.replace(" /", f" {tmp_path}/")
         assert file.stat().st_mode & 0o777 == 0o600
+
+
+ADDRESSES = """\
+2: eth0    inet 203.0.113.20/20 brd 203.0.113.255 scope global eth0
+3: eth1    inet 10.20.0.11/24 brd 10.20.0.255 scope global eth1
+"""
+
+
+def configured(tmp_path, role, mode, endpoint, node_address="10.20.0.0/24"):
+    """The files that `configure` writes on a machine with a public and a private address."""
+    body = source(LIBRARY, steps.SCRIPTS / "k3s.sh").replace("/etc/", f"{tmp_path}/etc/")
+    script = (
+        f"NODE=a STEP=k3s ROLE={role} MODE={mode} NODE_ADDRESS={node_address} CONFIG='node-name: a' ADMIN_GROUP=g\n"
+        f"SERVICE=k3s\n{body}\nDIR={tmp_path}/k3s\nENDPOINT={endpoint}\n"
+        "systemctl() { :; }\n"
+        f'ip() {{ [ "${{@: -2:1}}" = to ] && grep -F "inet ${{NODE_ADDRESS%.0/*}}." <<<"$ADDRESSES"; }}\nconfigure\n'
+    )
+    subprocess.run(
+        ["bash", "-euc", script], env={**os.environ, "ADDRESSES": ADDRESSES}, check=True, timeout=10, text=True
+    )
+    folder = tmp_path / "etc/rancher/k3s"
+    late = folder / "config.yaml.d/80-endpoint.yaml"
+    return yaml.safe_load((folder / "config.yaml").read_text()), yaml.safe_load(
+        late.read_text()
+    ) if late.exists() else None
+
+
+def test_a_machine_takes_the_address_that_it_has_in_the_private_network(tmp_path):
+    server, _ = configured(tmp_path, "server", "init", "")
+    assert server["node-ip"] == server["advertise-address"] == "10.20.0.11"
+    assert server["flannel-iface"] == "eth1"
+    agent, _ = configured(tmp_path, "agent", "join", "")
+    assert agent["node-ip"] == "10.20.0.11"
+    assert "advertise-address" not in agent
+
+
+@pytest.mark.parametrize(
+    ("role", "mode", "expected"),
+    [
+        ("server", "init", {"tls-san+": ["203.0.113.9"]}),
+        ("server", "join", {"tls-san+": ["203.0.113.9"], "server": "https://203.0.113.9:6443"}),
+        ("agent", "join", {"server": "https://203.0.113.9:6443"}),
+    ],
+)
+def test_the_address_that_came_last_is_joined_and_is_in_the_servers_certificates(tmp_path, role, mode, expected):
+    assert configured(tmp_path, role, mode, "203.0.113.9")[1] == expected
+
+
+def test_what_is_known_late_travels_with_the_secrets_the_endpoint_first():
+    late = k3s.Late(endpoint="203.0.113.9", access_key="ACCESS", secret_key="not-a-real-key")
+    lines = k3s.join_server_secrets(late, token="t", agent_token="a").splitlines()
+    assert lines[0] == "endpoint 203.0.113.9"
+    assert lines[-3:] == [
+        "0600 2 /etc/rancher/k3s/config.yaml.d/90-snapshots.yaml",
+        "etcd-s3-access-key: ACCESS",
+        "etcd-s3-secret-key: not-a-real-key",
+    ]
 
 
 def test_dockers_configuration_is_one_that_docker_reads():

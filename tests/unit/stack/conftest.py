@@ -4,6 +4,7 @@ import asyncio
 import json
 import runpy
 import shutil
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from pulumi.runtime.stack import run_in_stack
 
 from stacks.config import ROOT
 from stacks.identity import Identity, generate
+
+HERE = Path(__file__).parent
 
 SECRET = "1b47061264138c4ac30d75fd1eb44270"
 SIGNATURE = "4dabf18193072939515e22adb298388d"
@@ -58,14 +61,24 @@ class Program:
         return [r for r in self.resources if r.type == "command:remote:Command"]
 
 
+CLOUD: dict[str, dict[str, Any]] = {
+    "digitalocean:index/loadBalancer:LoadBalancer": {"ip": "203.0.113.9", "loadBalancerUrn": "do:loadbalancer:9"},
+    "digitalocean:index/droplet:Droplet": {"ipv4Address": "203.0.113.20", "ipv4AddressPrivate": "10.20.0.11"},
+    "digitalocean:index/spacesKey:SpacesKey": {"accessKey": "ACCESS", "secretKey": "not-a-real-key"},
+}
+"""What the cloud tells of a resource when it has made it."""
+
+
 class _Nothing(mocks.Mocks):
-    """Known ids and no outputs, which is what a first preview sees."""
+    """Known ids, and no outputs but the cloud's, which is what a first preview sees."""
 
     def call(self, args):
         raise AssertionError(f"the program must not ask a provider for anything, it asked for {args.token}")
 
     def new_resource(self, args):
-        return f"{args.name}-id", {}
+        if args.typ == "digitalocean:index/droplet:Droplet":
+            return str(zlib.crc32(args.name.encode())), CLOUD[args.typ]
+        return f"{args.name}-id", CLOUD.get(args.typ, {})
 
 
 class _Recorder(mocks.MockMonitor):
@@ -103,8 +116,9 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(identity: Identity, tree: Path) -> Iterator[Callable[..., Program]]:
     """Runs `__main__.py` with a stack file's settings, an identity, and changes to the settings."""
 
-    def run(stack: str = "prod", change: Callable[[dict[str, Any]], None] | None = None) -> Program:
-        config: dict[str, Any] = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
+    def run(stack: str = "existing", change: Callable[[dict[str, Any]], None] | None = None) -> Program:
+        file = next(f for folder in (HERE, ROOT) if (f := folder / f"Pulumi.{stack}.yaml").exists())
+        config: dict[str, Any] = yaml.safe_load(file.read_text())["config"]
         config = {k: v for k, v in config.items() if k != "seedbed:identityFile"}
         config["seedbed:identity"] = json.loads(identity.to_json())
         config["seedbed:k3s"].pop("sha256File", None)

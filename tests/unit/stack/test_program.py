@@ -42,7 +42,7 @@ def script(program, machine):
 
 
 def test_every_machine_is_a_host_and_a_node_with_the_four_steps(run):
-    program = run("prod")
+    program = run("existing")
     machines = ["agent-a-1", "agent-b-1", "server-a-1", "server-b-1", "server-c-1"]
     assert [r.name for r in program.resources if r.type == "seedbed:metal:ExistingHost"] == machines
     assert [r.name for r in program.resources if r.type == "seedbed:pave:Node"] == machines
@@ -52,7 +52,7 @@ def test_every_machine_is_a_host_and_a_node_with_the_four_steps(run):
 
 
 def test_the_steps_of_a_machine_run_one_after_the_other(run):
-    program = run("prod")
+    program = run("existing")
     for before, after in itertools.pairwise(STEPS):
         for machine in ("server-b-1", "agent-a-1"):
             depends = [urn.split("::")[-1] for urn in program.step(machine, after).request.dependencies]
@@ -60,7 +60,7 @@ def test_the_steps_of_a_machine_run_one_after_the_other(run):
 
 
 def test_servers_join_one_at_a_time_and_agents_all_at_once_after_the_last(run):
-    program = run("prod")
+    program = run("existing")
 
     def waits_for(machine):
         depends = program.step(machine, "k3s").request.dependencies
@@ -73,7 +73,7 @@ def test_servers_join_one_at_a_time_and_agents_all_at_once_after_the_last(run):
 
 
 def test_the_init_server_initialises_and_every_other_server_joins(run):
-    program = run("prod")
+    program = run("existing")
     create = {m: script(program, m) for m in ("server-a-1", "server-b-1", "server-c-1")}
     assert [m for m, text in create.items() if "cluster-init: true" in text] == ["server-a-1"]
     assert [m for m, text in create.items() if "server: https://" in text] == ["server-b-1", "server-c-1"]
@@ -84,13 +84,13 @@ def test_a_later_generation_of_the_init_server_joins_another_server(run):
         config["seedbed:machines"]["server-a"]["generation"] = 2
         config["seedbed:cluster"].pop("endpoint")
 
-    text = script(run("prod", bump), "server-a-2")
+    text = script(run("existing", bump), "server-a-2")
     assert "cluster-init" not in text
     assert "server: https://10.20.0.12:6443" in text
 
 
 def test_the_scripts_are_copied_before_a_machines_first_step_and_the_state_keeps_where_they_are_only(run):
-    program = run("prod")
+    program = run("existing")
     for machine in ("server-a-1", "agent-b-1"):
         copy = program.step(machine, "scripts")
         assert copy.type == "command:remote:CopyToRemote"
@@ -105,7 +105,7 @@ def test_the_scripts_are_copied_before_a_machines_first_step_and_the_state_keeps
 
 
 def test_a_copy_is_frozen_and_bounded_and_waits_as_long_for_the_machine_as_the_first_step(run):
-    program = run("prod")
+    program = run("existing")
     for machine in ("server-a-1", "agent-b-1"):
         copy, wait = program.step(machine, "scripts"), program.step(machine, "wait")
         assert set(copy.inputs) == set(copy.request.ignoreChanges)
@@ -114,7 +114,7 @@ def test_a_copy_is_frozen_and_bounded_and_waits_as_long_for_the_machine_as_the_f
 
 
 def test_every_command_is_frozen_bounded_and_quiet_about_secrets(run):
-    for command in run("prod").commands:
+    for command in run("existing").commands:
         inputs, request = command.inputs, command.request
         assert inputs["update"] == "true"
         assert inputs["addPreviousOutputInEnv"] is False
@@ -130,7 +130,7 @@ def test_every_command_is_frozen_bounded_and_quiet_about_secrets(run):
 
 
 def test_every_connection_pins_the_host_key_that_is_derived_from_the_identity(run, identity):
-    program = run("prod")
+    program = run("existing")
     for command in program.commands:
         machine = command.name.rpartition("-")[0]
         connection = command.inputs["connection"]["value"]
@@ -138,7 +138,7 @@ def test_every_connection_pins_the_host_key_that_is_derived_from_the_identity(ru
 
 
 def test_no_secret_is_in_clear_anywhere(run, identity):
-    program = run("prod")
+    program = run("existing")
     clear = "".join(in_clear(r.inputs) for r in program.resources) + in_clear(program.outputs)
     for name, secret in secrets_of(identity):
         for line in secret.strip().splitlines():
@@ -146,7 +146,7 @@ def test_no_secret_is_in_clear_anywhere(run, identity):
 
 
 def test_agents_get_the_agents_token_and_never_the_servers(run, identity):
-    stdin = script(run("prod"), "agent-a-1").partition("\nmain; exit 0\n")[2]
+    stdin = script(run("existing"), "agent-a-1").partition("\nmain; exit 0\n")[2]
     assert identity.agent_token in stdin
     assert identity.server_token not in stdin
     assert ".key" not in stdin
@@ -162,7 +162,7 @@ def test_adding_an_agent_changes_nothing_of_the_others(run):
             (r.type, r.name): (r.inputs, sorted(r.request.dependencies)) for r in program.resources if r != planting
         }
 
-    before, after = known(run("prod")), known(run("prod", add))
+    before, after = known(run("existing")), known(run("existing", add))
     assert {key: after[key] for key in before} == before
     added = [name for _, name in sorted(after.keys() - before.keys())]
     steps = [f"agent-c-1-{name}" for name in ("base", "docker", "k3s", "wait")]
@@ -173,11 +173,11 @@ def test_the_program_is_a_pure_function_of_its_settings(run):
     def seen(program):
         return [(r.type, r.name, r.inputs) for r in program.resources], program.outputs
 
-    assert seen(run("prod")) == seen(run("prod"))
+    assert seen(run("existing")) == seen(run("existing"))
 
 
 def test_the_outputs_tell_where_the_api_is_and_keep_the_kubeconfig_secret(run):
-    outputs = run("prod").outputs
+    outputs = run("existing").outputs
     assert outputs["apiUrl"] == "https://k8s.example.org:6443"
     assert outputs["nodes"]["server-b-1"] == {"address": "10.20.0.12", "role": "server"}
     assert outputs["kubeconfig"][SIGNATURE] == SECRET
@@ -195,9 +195,9 @@ def test_bad_settings_and_a_missing_identity_are_told_together_and_nothing_is_re
         config["seedbed:machines"]["server-a"]["rol"] = "x"
 
     with pytest.raises(pulumi.RunError) as caught:
-        run("prod", spoil)
+        run("existing", spoil)
     assert "seedbed:machines.server-a.rol: unknown key" in str(caught.value)
-    assert "seedbed init prod" in str(caught.value)
+    assert "seedbed init existing" in str(caught.value)
 
 
 def test_a_damaged_identity_is_named_without_its_content(run, identity):
@@ -205,5 +205,5 @@ def test_a_damaged_identity_is_named_without_its_content(run, identity):
         config["seedbed:identity"]["files"].pop("service.key")
 
     with pytest.raises(pulumi.RunError, match="lacks service\\.key") as caught:
-        run("prod", spoil)
+        run("existing", spoil)
     assert identity.server_token not in str(caught.value)

@@ -20,7 +20,7 @@ def last(urns):
 
 @pytest.fixture
 def seed(run):
-    return run("prod").seed
+    return run("existing").seed
 
 
 def test_the_keys_are_there_before_the_controller_that_would_else_make_its_own(seed, identity):
@@ -37,14 +37,14 @@ def test_what_argocd_needs_to_read_git_is_there_before_the_root_and_the_root_bef
 
 
 def test_planting_waits_for_every_node(run):
-    program = run("prod")
+    program = run("existing")
     nodes = {f"{machine}-k3s" for machine in ("server-c-1", "agent-a-1", "agent-b-1")}
     assert nodes <= last(program.seed["seed"].request.dependencies)
     assert last(program.seed["cluster"].request.dependencies) == {"server-c-1-k3s"}
 
 
 def test_everything_in_the_cluster_ends_with_it_and_asks_nothing_of_an_api_that_may_be_gone(run):
-    program = run("prod")
+    program = run("existing")
     inside = [r for r in program.resources if r.type.startswith(IN_CLUSTER)]
     assert len(inside) >= 9
     for resource in inside:
@@ -56,7 +56,7 @@ def test_everything_in_the_cluster_ends_with_it_and_asks_nothing_of_an_api_that_
 
 
 def test_pulumi_keeps_only_what_git_cannot_tell(run, identity):
-    kinds = sorted(r.type for r in run("prod").resources if r.type.startswith(IN_CLUSTER))
+    kinds = sorted(r.type for r in run("existing").resources if r.type.startswith(IN_CLUSTER))
     assert kinds == [
         "kubernetes:argoproj.io/v1alpha1:AppProject",
         "kubernetes:argoproj.io/v1alpha1:AppProject",
@@ -72,12 +72,12 @@ def test_pulumi_keeps_only_what_git_cannot_tell(run, identity):
 
 def test_planting_is_an_event_of_the_cluster_and_not_of_the_manifests(run, tree):
     """A changed manifest is git's to bring; a cluster that is made anew is planted anew."""
-    before = run("prod").seed
+    before = run("existing").seed
     file = tree / "base" / "argocd" / "argocd-cm.yaml"
     written = file.read_text()
     try:
         file.write_text(written + "# changed\n")
-        after = run("prod").seed
+        after = run("existing").seed
     finally:
         file.write_text(written)
     assert after["seed"].name == before["seed"].name
@@ -87,7 +87,7 @@ def test_planting_is_an_event_of_the_cluster_and_not_of_the_manifests(run, tree)
         config["seedbed:machines"]["server-b"]["generation"] = 2
         config["seedbed:cluster"]["init"] = "server-b-2"
 
-    assert run("prod", anew).seed["seed"].name != before["seed"].name
+    assert run("existing", anew).seed["seed"].name != before["seed"].name
 
 
 def test_a_key_that_is_added_is_a_secret_more_and_the_controller_is_proven_to_use_it(run, identity):
@@ -96,7 +96,7 @@ def test_a_key_that_is_added_is_a_secret_more_and_the_controller_is_proven_to_us
     def rotate(config):
         config["seedbed:identity"]["sealingKeys"].append({"crt": added.crt, "key": added.key})
 
-    before, after = run("prod").seed, run("prod", rotate).seed
+    before, after = run("existing").seed, run("existing", rotate).seed
     assert after.keys() - before.keys() == {sealing_key_name(added.crt)}
     assert after["server-a-1-scripts"].name != before["server-a-1-scripts"].name
     assert after["server-a-1-scripts"].name in last(after["seed"].request.dependencies)
@@ -107,7 +107,7 @@ def test_a_key_that_is_added_is_a_secret_more_and_the_controller_is_proven_to_us
 
 
 def test_what_argocd_is_told_anew_is_waited_for_anew(run):
-    before = run("prod").seed
+    before = run("existing").seed
 
     def change(key, value):
         def apply(config):
@@ -117,7 +117,7 @@ def test_what_argocd_is_told_anew_is_waited_for_anew(run):
 
     host = "git.example.org ssh-ed25519 BBBB"
     for key, value in (("revision", "next"), ("path", "other"), ("knownHosts", [host]), ("deployKey", 2)):
-        after = run("prod", change(key, value)).seed
+        after = run("existing", change(key, value)).seed
         assert after["synced"].name != before["synced"].name, key
         assert after["seed"].name == before["seed"].name, key
 
@@ -131,15 +131,15 @@ def test_the_repository_is_read_with_the_key_that_the_settings_number(run, ident
     def second(config):
         config["seedbed:seed"]["repository"]["deployKey"] = 2
 
-    assert secret(run("prod").seed) == identity.deploy_key(1).private
-    assert secret(run("prod", second).seed) == identity.deploy_key(2).private
+    assert secret(run("existing").seed) == identity.deploy_key(1).private
+    assert secret(run("existing", second).seed) == identity.deploy_key(2).private
 
 
 def test_another_address_or_certificate_does_not_replace_what_is_in_the_cluster(run, seed):
     def move(config):
         config["seedbed:cluster"]["endpoint"] = "other.example.org"
 
-    provider, moved = seed["cluster"].inputs, run("prod", move).seed["cluster"].inputs
+    provider, moved = seed["cluster"].inputs, run("existing", move).seed["cluster"].inputs
     assert moved["kubeconfig"] != provider["kubeconfig"]
     assert moved["clusterIdentifier"] == provider["clusterIdentifier"]
     assert provider["kubeconfig"][SIGNATURE] == SECRET
@@ -153,7 +153,7 @@ def test_another_deploy_key_or_known_host_is_written_over_the_old_one(seed):
 
 
 def test_no_key_of_the_seed_is_in_clear(run, identity):
-    program = run("prod")
+    program = run("existing")
     clear = "".join(in_clear(r.inputs) for r in program.resources)
     secrets = [*secrets_of(identity), ("deploy key", identity.deploy_key(1).private)]
     for name, secret in secrets:
@@ -164,7 +164,7 @@ def test_no_key_of_the_seed_is_in_clear(run, identity):
 
 
 def test_a_stack_without_the_section_has_no_seed(run):
-    program = run("prod", lambda config: config.pop("seedbed:seed"))
+    program = run("existing", lambda config: config.pop("seedbed:seed"))
     assert program.seed == {}
     assert not [r for r in program.resources if "kubernetes" in r.type]
 
@@ -191,4 +191,4 @@ def test_a_secret_that_no_key_of_the_identity_opens_is_named_before_anything_is_
     with pytest.raises(
         pulumi.RunError, match=r"sealed-secret\.yaml: SealedSecret prod/greeting, entry text: not sealed yet"
     ):
-        run("prod", elsewhere)
+        run("existing", elsewhere)

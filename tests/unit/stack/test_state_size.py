@@ -12,7 +12,7 @@ from tests.unit.stack.conftest import SECRET, SIGNATURE
 
 
 def test_no_resource_carries_the_stack_that_made_it(run):
-    for resource in run("prod").resources:
+    for resource in run("existing").resources:
         assert not resource.request.stackTrace.frames, resource.name
 
 
