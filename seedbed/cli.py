@@ -10,6 +10,7 @@ from lab import LabError
 from seedbed import UserError
 from seedbed.commands import (
     cloud_init,
+    cost,
     deploy_key,
     doctor,
     down,
@@ -18,6 +19,7 @@ from seedbed.commands import (
     init,
     kubeconfig,
     lab,
+    rehearse,
     rotate,
     seal,
     sync,
@@ -31,9 +33,11 @@ from tools import ToolError
 
 COMMANDS: tuple[ModuleType, ...] = (
     up,
+    rehearse,
     sync,
     down,
     doctor,
+    cost,
     kubeconfig,
     init,
     cloud_init,
