@@ -87,7 +87,7 @@ def _pave(world: World) -> None:
 
 def _until_healthy(world: World) -> float:
     """Seconds until all Applications are Synced and Healthy; none where they are at the first look, which `up` waits for."""
-    api = Api.of(world.stack.identity, from_file(world.stack.name, world.stack.root).api_url)
+    api = Api.of(world.stack.identity, str(from_file(world.stack.name, world.stack.root).api_url))
     began = time.monotonic()
     looks = 0
     while not all(application.synced and application.healthy for application in applications(api)):

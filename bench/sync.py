@@ -101,7 +101,7 @@ class _Clone:
 def _pushed(world: World, clone: _Clone, *, sync: bool) -> Push:
     """One change of a setting of podinfo's, which brings a new ConfigMap and with it new pods."""
     stack = world.stack
-    api = Api.of(stack.identity, from_file(stack.name, stack.root).api_url)
+    api = Api.of(stack.identity, str(from_file(stack.name, stack.root).api_url))
     color = f"#{secrets.token_hex(3)}"
     clone.push_color(color)
     with ThreadPoolExecutor(1) as pool:

@@ -165,5 +165,5 @@ class DigitalOceanMetal:
                 }
                 for name, host in self._hosts.items()
             },
-            "monthlyCost": cost.output(settings),
+            "monthlyCost": cost.output(self._cloud.order),
         }
