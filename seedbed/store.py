@@ -13,17 +13,21 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from seedbed import UserError
 
 if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
     from mypy_boto3_s3 import S3Client
 
 VARIABLE = "PULUMI_BACKEND_URL"
 _Reply = TypeVar("_Reply", bound=Mapping[str, Any])
 
 META = ".pulumi/meta.yaml"
+DEFAULT_REGION = "us-east-1"
+"""What a request to a server that is not AWS is signed for where nobody says; Spaces takes it everywhere."""
+
 CONNECT_SECONDS = 5
 READ_SECONDS = 15
 
@@ -58,6 +62,19 @@ class S3Url:
     region: str | None
     path_style: bool
     profile: str | None
+
+    def text(self) -> str:
+        """The url again, with only such parameters as every supported CLI takes.
+
+        From 3.245 on they are translated, and the checksums are those that servers other than AWS take; before, the newer
+        names are an error (pulumi/pulumi `pkg/backend/diy/backend.go`; docs/adr/0002).
+        """
+        query = {"endpoint": self.endpoint, "region": self.region, "profile": self.profile}
+        parameters = [f"{name}={quote(value, safe=':/')}" for name, value in query.items() if value]
+        parameters += ["s3ForcePathStyle=true"] if self.path_style else []
+        parameters += ["disableSSL=true"] if (self.endpoint or "").startswith("http://") else []
+        prefix = f"/{quote(self.prefix.rstrip('/'))}" if self.prefix else ""
+        return f"s3://{self.bucket}{prefix}" + (f"?{'&'.join(parameters)}" if parameters else "")
 
 
 def parse_s3(url: str) -> S3Url:
@@ -99,6 +116,52 @@ def open_store(environment: Mapping[str, str]) -> Store:
     raise StoreError(f"{VARIABLE} is a {scheme}:// url, and seedbed keeps state in S3-compatible buckets: use s3://")
 
 
+def connect(url: S3Url, environment: Mapping[str, str]) -> "S3Client":
+    """A client for the bucket's server, with the credentials that Pulumi would take. Raises BotoCoreError."""
+    # Imported here: it takes a third of a second, which only the doctor needs to spend.
+    import boto3
+    from botocore.config import Config
+
+    session = boto3.Session(
+        aws_access_key_id=environment.get("AWS_ACCESS_KEY_ID"),
+        aws_secret_access_key=environment.get("AWS_SECRET_ACCESS_KEY"),
+        aws_session_token=environment.get("AWS_SESSION_TOKEN"),
+        region_name=url.region or environment.get("AWS_REGION") or DEFAULT_REGION,
+        profile_name=url.profile,
+    )
+    return session.client(
+        "s3",
+        endpoint_url=url.endpoint,
+        config=Config(
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            retries={"max_attempts": 1},
+            s3={"addressing_style": "path" if url.path_style else "auto"},
+            # As Pulumi does with an endpoint of one's own: stores that are not AWS refuse the newer checksums.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        ),
+    )
+
+
+def explain(error: "ClientError", bucket: str) -> str:
+    """What to do about an error of S3; the store's own words where it is not a usual one."""
+    said = error.response.get("Error", {})
+    code, message = str(said.get("Code", "")), str(said.get("Message", error))
+    unknown_key = (
+        'the store does not know this AWS_ACCESS_KEY_ID; a lab that was made anew has new keys: eval "$(make -s env)"'
+    )
+    return {
+        "NoSuchBucket": f"the bucket {bucket!r} does not exist. If its name is right, make it on purpose: "
+        "`seedbed state create`",
+        "InvalidAccessKeyId": unknown_key,
+        "XAdminUserNotFound": unknown_key,  # versitygw v1.8.0, s3err
+        "SignatureDoesNotMatch": "AWS_SECRET_ACCESS_KEY does not belong to this AWS_ACCESS_KEY_ID",
+        "AccessDenied": "the key may not do this; it needs to put, get, list and delete in this bucket (AccessDenied)",
+        "RequestTimeTooSkewed": "this machine's clock is wrong; set it",
+    }.get(code, f"{message} ({code})" if code else message)
+
+
 class S3Store:
     """A bucket."""
 
@@ -136,64 +199,20 @@ class S3Store:
 
         try:
             if self._client is None:
-                self._client = self._connect()
+                self._client = connect(self._url, self._environment)
             reply = question(self._client)
         except ClientError as error:
             self._note_clock(error.response)
-            said = error.response.get("Error", {})
-            remedy = self._remedy(str(said.get("Code", "")), str(said.get("Message", error)))
-            raise StoreError(f"{self.name}: {verb}: {remedy}") from None
+            raise StoreError(f"{self.name}: {verb}: {explain(error, self._url.bucket)}") from None
         except BotoCoreError as error:
             raise StoreError(f"{self.name}: {verb}: {error}") from None
         self._note_clock(reply)
         return reply
 
-    def _connect(self) -> "S3Client":
-        # Imported here: it takes a third of a second, which only the doctor needs to spend.
-        import boto3
-        from botocore.config import Config
-
-        environment = self._environment
-        session = boto3.Session(
-            aws_access_key_id=environment.get("AWS_ACCESS_KEY_ID"),
-            aws_secret_access_key=environment.get("AWS_SECRET_ACCESS_KEY"),
-            aws_session_token=environment.get("AWS_SESSION_TOKEN"),
-            region_name=self._url.region or environment.get("AWS_REGION") or "us-east-1",
-            profile_name=self._url.profile,
-        )
-        return session.client(
-            "s3",
-            endpoint_url=self._url.endpoint,
-            config=Config(
-                connect_timeout=CONNECT_SECONDS,
-                read_timeout=READ_SECONDS,
-                retries={"max_attempts": 1},
-                s3={"addressing_style": "path" if self._url.path_style else "auto"},
-                # As Pulumi does with an endpoint of one's own: stores that are not AWS refuse the newer checksums.
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-            ),
-        )
-
     def _note_clock(self, reply: Mapping[str, Any]) -> None:
         date = reply.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
         if date:
             self._clock = parsedate_to_datetime(date)
-
-    def _remedy(self, code: str, message: str) -> str:
-        """What to do about an error code of S3; the store's own words where it is not a usual one."""
-        unknown_key = (
-            "the store does not know this AWS_ACCESS_KEY_ID; a lab that was made anew has new keys: "
-            'eval "$(make -s env)"'
-        )
-        return {
-            "NoSuchBucket": f"the bucket {self._url.bucket!r} does not exist. If its name is right, make it on purpose",
-            "InvalidAccessKeyId": unknown_key,
-            "XAdminUserNotFound": unknown_key,  # versitygw v1.8.0, s3err
-            "SignatureDoesNotMatch": "AWS_SECRET_ACCESS_KEY does not belong to this AWS_ACCESS_KEY_ID",
-            "AccessDenied": "the key may not do this; it needs to put, get, list and delete in this bucket (AccessDenied)",
-            "RequestTimeTooSkewed": "this machine's clock is wrong; set it",
-        }.get(code, f"{message} ({code})" if code else message)
 
 
 class FileStore:
