@@ -6,10 +6,11 @@ import subprocess
 import sys
 import time
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 from lab import LabError, cgroups, cloudinit, files, kernel, network, trust
-from lab.record import FILE, Record
+from lab.record import FILE, FIREWALL, Record
 from lab.spec import HostSpec, LabSpec
 
 REPOSITORY = Path(__file__).parent.parent
@@ -35,7 +36,8 @@ def create(spec: LabSpec, host: HostSpec, base: Path) -> None:
     """
     home = folder(spec, host.name)
     key = cloudinit.public_key(host)
-    record = Record(host.name, host.address, key, spec.bridge, str(base), host.memory_bytes, host.cpus)
+    private = str(host.instance.private) if host.instance else None
+    record = Record(host.name, host.address, key, spec.bridge, str(base), host.memory_bytes, host.cpus, private)
     if (home / FILE).exists():
         old = Record.read(home)
         for what, had, asked in (("address", old.address, host.address), ("host key", old.host_key, key)):
@@ -45,7 +47,7 @@ def create(spec: LabSpec, host: HostSpec, base: Path) -> None:
                     f"name, or remove the lab with `seedbed lab down`"
                 )
         # The disk is an overlay on the image that it was made on, and on no other.
-        Record(host.name, host.address, key, spec.bridge, old.base, host.memory_bytes, host.cpus).write(home)
+        replace(record, base=old.base).write(home)
         return
     shutil.rmtree(home, ignore_errors=True)  # half made by one that was killed
     for name in ("upper", "work", "rootfs", *(f"data/{name}" for name in DATA)):
@@ -53,6 +55,8 @@ def create(spec: LabSpec, host: HostSpec, base: Path) -> None:
     kernel.write_modules(home / "upper")
     trust.write(home / "upper", base, spec.ca_certificates)
     cloudinit.write(home / "upper", spec, host, instance=f"{spec.name}-{host.name}-{uuid.uuid4().hex[:8]}")
+    if host.instance is not None and host.instance.firewall:
+        files.put(home / FIREWALL, host.instance.firewall)
     record.write(home)  # last: from here on the host is whole
 
 
@@ -69,7 +73,7 @@ def start(spec: LabSpec, name: str) -> bool:
     cgroups.kill(spec.name, name)  # what a killed supervisor left
     (home / POWER).unlink(missing_ok=True)
     _spawn(spec.name, name, home)
-    _wait_begun(spec.name, name, home)
+    wait_begun(spec.name, name, home)
     return True
 
 
@@ -90,7 +94,8 @@ def _spawn(lab: str, name: str, home: Path) -> None:
         )
 
 
-def _wait_begun(lab: str, name: str, home: Path) -> None:
+def wait_begun(lab: str, name: str, home: Path) -> None:
+    """Return when the host's systemd has begun; ``LabError`` with what was said last where it does not."""
     deadline = time.monotonic() + START_SECONDS
     while not has_begun(lab, name):
         if cgroups.supervisor_of(lab, name) is None or time.monotonic() > deadline:

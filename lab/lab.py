@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from lab import LabError, cgroups, faults, hosts, image, kernel, machine, network, shell, ssh, status
+from lab import LabError, cgroups, disks, faults, hosts, image, kernel, machine, network, shell, ssh, status
 from lab.record import Record
 from lab.spec import ELSEWHERE, HostSpec, HostState, LabSpec
 from lab.status import HostStatus
@@ -191,6 +191,8 @@ def down(name: str, directory: Path | None, progress: Progress) -> None:
                 ended = list(pool.map(lambda host: hosts.remove(name, host), sorted(cgroups.hosts(name))))
             network.down(name)
             cgroups.wait_reaped(set().union(*ended))
+            for folder in folders:
+                disks.release(folder)
         for folder in folders:
             _remove_folder(folder)
         with machine.locked(machine.ALL):

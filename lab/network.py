@@ -5,7 +5,9 @@ import json
 import os
 import shutil
 import signal
+import socket
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from lab import machine, shell
@@ -15,6 +17,11 @@ NETNS = Path("/run/netns")
 END_SECONDS = 5.0
 CLUSTER_NETWORKS = ("10.42.0.0/16", "10.43.0.0/16")
 """The networks of pods and services that k3s makes where it is not told others."""
+
+LINK_LOCAL = "169.254.0.0/16"
+"""Routers keep it on the link (RFC 3927, 7): else a host would ask the cloud of this machine what it is."""
+
+ETHERTYPE_ARP = 0x0806
 
 
 def netns_name(lab: str, host: str) -> str:
@@ -72,7 +79,7 @@ def up(spec: LabSpec) -> None:
         "link set eth0 up",
         f"route replace default via {spec.gateway}",
     ]
-    shell.run("ip", "-netns", spec.internet_netns, "-batch", "-", stdin="\n".join(inside) + "\n")
+    configure(spec.internet_netns, inside)
 
 
 def masquerade(spec: LabSpec) -> str:
@@ -80,14 +87,16 @@ def masquerade(spec: LabSpec) -> str:
 
     What is for a cluster's pods and services stays inside: before a host's own rules for a new service are there, its
     packets take the default route, and where this machine's way out answers for any address, it would for the service.
+    What stays on the bridge keeps its address: netfilter sees it too where ``bridge-nf-call-iptables`` is set.
     """
+    inside = ", ".join((*CLUSTER_NETWORKS, LINK_LOCAL))
     return (
         f"table ip {_table(spec.name)} {{\n chain postrouting {{\n"
         "  type nat hook postrouting priority srcnat; policy accept;\n"
-        f"  ip saddr {spec.subnet} ip daddr != {spec.subnet} masquerade\n }}\n"
+        f'  oifname != "{spec.bridge}" ip saddr {spec.subnet} ip daddr != {spec.subnet} masquerade\n }}\n'
         " chain forward {\n"
         "  type filter hook forward priority filter; policy accept;\n"
-        f'  iifname "{spec.bridge}" oifname != "{spec.bridge}" ip daddr {{ {", ".join(CLUSTER_NETWORKS)} }} drop\n }}\n}}\n'
+        f'  iifname "{spec.bridge}" oifname != "{spec.bridge}" ip daddr {{ {inside} }} drop\n }}\n}}\n'
     )
 
 
@@ -143,6 +152,51 @@ def unplug(lab: str, host: str, netns: str | None = None) -> None:
     netns = netns or netns_name(lab, host)
     if (NETNS / netns).exists():
         shell.run("ip", "netns", "delete", netns)
+
+
+def configure(netns: str, lines: Iterable[str]) -> None:
+    """Several commands of iproute2's ``ip`` in a namespace; the first that fails ends it."""
+    text = "".join(f"{line}\n" for line in lines)
+    if text:
+        shell.run("ip", "-netns", netns, "-batch", "-", stdin=text)
+
+
+def addresses(netns: str) -> set[str]:
+    """The IPv4 addresses of a namespace's ``eth0``."""
+    shown = json.loads(shell.run("ip", "-netns", netns, "-json", "-4", "address", "show", "dev", "eth0"))
+    return {entry["local"] for link in shown for entry in link["addr_info"]}
+
+
+def add_address(netns: str, address: str) -> None:
+    """Have an address lead to a host beside its own.
+
+    It is on ``lo``: Linux answers for it on every link, and systemd-networkd removes what it did not put on ``eth0``.
+    """
+    shell.run("ip", "-netns", netns, "address", "replace", f"{address}/32", "dev", "lo")
+
+
+def remove_address(netns: str, address: str) -> None:
+    """Undo ``add_address``; nothing where the host does not have it."""
+    shell.attempt("ip", "-netns", netns, "address", "delete", f"{address}/32", "dev", "lo")
+
+
+def announce(lab: str, host: str, bridge: str, addresses: Iterable[str]) -> None:
+    """Tell everybody on the bridge that these addresses are now the host's: another may have had them before.
+
+    A gratuitous ARP request (RFC 5227, 3), sent on the host's behalf, so that it need not run yet.
+    """
+    hardware = bytes.fromhex(mac(lab, host).replace(":", ""))
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
+        wire.bind((bridge, 0))
+        for address in addresses:
+            wire.send(_gratuitous_arp(hardware, socket.inet_aton(address)))
+            shell.attempt("ip", "neighbour", "flush", "to", address, "dev", bridge)  # the bridge does not hear itself
+
+
+def _gratuitous_arp(hardware: bytes, address: bytes) -> bytes:
+    everybody = b"\xff" * 6
+    kind = bytes.fromhex("0001080006040001")  # Ethernet, IPv4, lengths of their addresses, request
+    return everybody + hardware + ETHERTYPE_ARP.to_bytes(2) + kind + hardware + address + bytes(6) + address
 
 
 def set_link(lab: str, host: str, state: str) -> None:

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
-from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
 from lab import LabError
@@ -17,6 +17,8 @@ HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 FIRST_HOST = 10
 """Hosts have the addresses from .10 of the lab's subnet; those below it are the lab's own."""
 
+METADATA = "169.254.169.254"
+"""Where a cloud's machine asks what it is."""
 
 ELSEWHERE = "set SEEDBED_LAB_ROOT to a folder on ext4 or xfs"
 """The remedy where a lab cannot lie in its folder."""
@@ -33,15 +35,36 @@ class HostState(StrEnum):
 
 
 @dataclass(frozen=True)
+class Instance:
+    """What makes a host the machine of a cloud: it is told what its cloud was given, and nothing of the lab's.
+
+    Args:
+        id: cloud-init takes a host with another one for a new machine.
+        private: its second address, in a network that only machines of the cloud have, with the prefix length.
+        user_data: for cloud-init, as it was given; empty where there is none.
+        ssh_keys: OpenSSH public keys that root lets in.
+        firewall: a text for ``nft -f`` that holds in its network namespace from its first boot on; empty for none.
+    """
+
+    id: str
+    private: IPv4Interface
+    user_data: str = field(repr=False)
+    ssh_keys: tuple[str, ...]
+    firewall: str = ""
+
+
+@dataclass(frozen=True)
 class HostSpec:
     """One host.
 
     Args:
         name: the full name (machine and generation), e.g. ``server-a-1``.
         address: IPv4 address in the lab's subnet, from .10 on.
-        host_key_private: the OpenSSH ed25519 private key (PEM text) that the host's sshd answers with.
+        host_key_private: the OpenSSH ed25519 private key (PEM text) that the host's sshd answers with; empty for the
+            machine of a cloud, whose user data may hold one.
         memory_bytes: the most memory that all of the host's processes may use; ``None`` for no limit.
         cpus: the most CPU time per second that they may use, in seconds; ``None`` for no limit.
+        instance: for the machine of a cloud; ``None`` for a host that the lab itself tells what it is.
     """
 
     name: str
@@ -49,6 +72,7 @@ class HostSpec:
     host_key_private: str = field(repr=False)
     memory_bytes: int | None = None
     cpus: float | None = None
+    instance: Instance | None = None
 
     def __post_init__(self) -> None:
         if not HOST_NAME.fullmatch(self.name):

@@ -10,11 +10,9 @@ from lab.spec import LabSpec
 
 
 def write_known_hosts(spec: LabSpec) -> None:
-    """Pin the keys of all hosts, under their names and addresses."""
-    lines = []
-    for name in hosts.names(spec):
-        record = Record.read(hosts.folder(spec, name))
-        lines.append(f"{name},{record.address} {record.host_key}\n")
+    """Pin the keys of all hosts, under their names and addresses; but of those that make their own."""
+    records = [Record.read(hosts.folder(spec, name)) for name in hosts.names(spec)]
+    lines = [f"{record.name},{record.address} {record.host_key}\n" for record in records if record.host_key]
     draft = spec.known_hosts_file.with_suffix(".new")
     draft.write_text("".join(lines))
     draft.rename(spec.known_hosts_file)
@@ -24,6 +22,9 @@ def command(spec: LabSpec, host: str, *words: str) -> list[str]:
     """The argv that runs ``words`` (none: a shell) as root on the host; nothing of the user's own ssh set-up counts."""
     if not spec.operator_key_file.exists():
         raise LabError(f"{spec.operator_key_file} is missing, the key that logs in to hosts: run `seedbed lab up`")
+    record = Record.read(hosts.folder(spec, host))
+    if not record.host_key:
+        raise LabError(f"host {host} made its own host key, as its user data held none: nothing proves who answers")
     options = {
         "UserKnownHostsFile": spec.known_hosts_file,
         "GlobalKnownHostsFile": "/dev/null",
@@ -39,7 +40,7 @@ def command(spec: LabSpec, host: str, *words: str) -> list[str]:
     argv = ["ssh", "-F", "none", "-i", str(spec.operator_key_file)]
     for name, value in options.items():
         argv += ["-o", f'{name}="{value}"' if name == "UserKnownHostsFile" else f"{name}={value}"]
-    return [*argv, f"root@{Record.read(hosts.folder(spec, host)).address}", *words]
+    return [*argv, f"root@{record.address}", *words]
 
 
 def run(

@@ -49,6 +49,13 @@ done <<'NODES'
 666 net/tun 10 200
 644 kmsg 1 11
 NODES
+if [[ -s $SB_DIR/devices ]]; then
+    mkdir -p "$root/dev/disk/by-id"
+    while read -r node major minor name; do
+        mknod -m 660 "$root/dev/$node" b "$major" "$minor"
+        ln -s "../../$node" "$root/dev/disk/by-id/$name"
+    done <"$SB_DIR/devices"
+fi
 ln -s /proc/self/fd "$root/dev/fd"
 ln -s /proc/self/fd/0 "$root/dev/stdin"
 ln -s /proc/self/fd/1 "$root/dev/stdout"

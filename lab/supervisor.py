@@ -12,12 +12,14 @@ import time
 import uuid
 from pathlib import Path
 
-from lab import cgroups, network
-from lab.record import Record
+from lab import cgroups, disks, network, shell
+from lab.record import FIREWALL, Attached, Record
 
 HERE = Path(__file__).parent
 CONSOLE_BYTES = 8 << 20
 """A console log that is longer is begun anew at the next boot."""
+
+DEVICES = "devices"
 
 SHORTEST_BOOT = 1.0
 """Seconds. A host that reboots sooner waits for so long, or a broken one would take all of a CPU."""
@@ -40,6 +42,7 @@ def _boot(lab: str, host: str, folder: Path, record: Record) -> int:
     joins = cgroups.prepare(lab, host, record.memory_bytes, record.cpus)
     # Made anew at every boot: else the firewall, the routes and the net sysctls of the last one would be there.
     network.plug(lab, host, record.bridge)
+    attach(lab, host, folder, record)
     (folder / "boot_id").write_text(f"{uuid.uuid4()}\n")
     console, terminal = os.openpty()
     environment = {
@@ -62,6 +65,20 @@ def _boot(lab: str, host: str, folder: Path, record: Record) -> int:
     if ended == -signal.SIGHUP:
         time.sleep(max(0.0, SHORTEST_BOOT - (time.monotonic() - began)))
     return ended
+
+
+def attach(lab: str, host: str, folder: Path, record: Record) -> None:
+    """Give the host what its cloud has given it, before anything of the host itself runs."""
+    netns = network.netns_name(lab, host)
+    if (folder / FIREWALL).exists():
+        shell.run(*network.run_in(netns, "nft", "-f", str(folder / FIREWALL)))
+    attached = Attached.read(folder)
+    for address in attached.addresses:
+        network.add_address(netns, address)
+    own = (record.address, record.private.partition("/")[0]) if record.private else ()
+    network.announce(lab, host, record.bridge, (*own, *attached.addresses))
+    devices = [(disk.name, disks.attach(Path(disk.image))) for disk in attached.disks]
+    (folder / DEVICES).write_text(disks.boot_lines(devices))
 
 
 def cgroup_mounts() -> str:

@@ -1,0 +1,46 @@
+"""A cloud firewall as rules of nftables in the network namespace of the machine that it protects."""
+
+from collections.abc import Sequence
+from ipaddress import collapse_addresses
+
+from lab.cloud.hypervisor import Rule
+
+TABLE = "table inet seedbed_cloud"
+PROTOCOLS = ("tcp", "udp", "icmp")
+
+PRIORITY = -150
+"""Between connection tracking (-200), which it asks, and destination NAT (-100), by which the machine publishes ports.
+
+Source: https://wiki.nftables.org/wiki-nftables/index.php/Netfilter_hooks#Priority_within_hook
+"""
+
+
+def render(rules: Sequence[Rule] | None) -> str:
+    """The text for ``nft -f`` that lets in these, in place of what was there, in one transaction; ``None``: all.
+
+    Even then there is a table that tracks connections: what is open when rules come stays open.
+    """
+    body = "  ct state established,related accept\n"
+    if rules is not None:
+        body += "".join(f"  {line} accept\n" for rule in rules for line in _matches(rule))
+        body += "  drop\n"
+    return (
+        f"{TABLE} {{}}\ndelete {TABLE}\n"
+        f"{TABLE} {{\n chain inbound {{\n  type filter hook prerouting priority {PRIORITY}; policy accept;\n"
+        f'  iifname != "eth0" accept\n{body} }}\n}}\n'
+    )
+
+
+def _matches(rule: Rule) -> list[str]:
+    """What a packet has to be for a rule to let it in; nothing where the rule has no source."""
+    if rule.protocol not in PROTOCOLS:
+        raise ValueError(f"protocol {rule.protocol!r} of a firewall rule; there are {', '.join(PROTOCOLS)}")
+    if not rule.sources:
+        return []
+    # An nftables set holds no interval twice.
+    sources = ", ".join(str(network) for network in collapse_addresses(rule.sources))
+    match = f"ip saddr {{ {sources} }} meta l4proto {rule.protocol}"
+    if rule.ports is not None and rule.protocol != "icmp":
+        first, last = rule.ports
+        match += f" {rule.protocol} dport {first if first == last else f'{first}-{last}'}"
+    return [match]
