@@ -251,7 +251,7 @@ class Cloud:
         resource_type: str,
         resource_id: str | int,
         region: Object | None,
-        work: Callable[[], None],
+        work: Callable[[], None] | None,
         seconds: float | None = None,
     ) -> Object:
         """An action that is in progress, and `work` for it in a thread; the action errs if that raises.
@@ -261,7 +261,7 @@ class Cloud:
             resource_type: `droplet`, `volume`, `reserved_ip`, ...
             resource_id: of whom; a text (a volume's) is not shown: clients expect a number or null.
             region: the region's object as the API shows it.
-            work: runs without the lock.
+            work: runs without the lock; None: it never ends by itself.
             seconds: it waits first; None: `delays.action`.
         """
         with self.changing():
@@ -282,6 +282,9 @@ class Cloud:
                     "_of": str(resource_id),
                 },
             )
+
+        if work is None:
+            return action
 
         def run() -> None:
             status = "errored"
