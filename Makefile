@@ -7,7 +7,7 @@ TIERS ?=
 python := .venv/bin/python
 seedbed := .venv/bin/seedbed
 
-.PHONY: help up preview down clean test bench env doctor lint
+.PHONY: help up preview rehearse down clean test bench env doctor lint
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
@@ -18,11 +18,17 @@ up: ready  ## from a fresh clone to a Ready dev cluster on this machine; run it 
 preview: ready  ## what `pulumi up` would change (STACK=dev)
 	@eval "$$($(seedbed) env $(STACK))" && pulumi preview --stack $(STACK)
 
-down: ready  ## remove the dev lab with its hosts and state, without trace; the cache stays
-	@$(seedbed) down
+rehearse: STACK = prod
+rehearse: ready  ## the prod stack on the lab's cloud, from nothing; `make down STACK=prod` removes it
+	@$(seedbed) rehearse $(STACK)
+
+down: ready  ## remove the lab with its hosts and state, without trace (STACK=dev); the cache stays
+	@$(seedbed) down $(STACK)
 
 clean:  ## down, then remove all that make put into the clone; `seedbed down --purge-cache` removes the cache too
-	@if [ -e .lab ] || grep -qs "\"$(CURDIR)/.lab/" /run/seedbed/labs/dev.json; then $(MAKE) --no-print-directory down; fi
+	@set -e; for stack in $$({ ls .lab; grep -l '"$(CURDIR)/.lab/' /run/seedbed/labs/*.json; } 2>/dev/null \
+		| sed 's|.*/||; s|\.json$$||' | sort -u); do \
+		[ ! -e Pulumi.$$stack.yaml ] || $(MAKE) --no-print-directory down STACK=$$stack; done
 	@rm -rf .lab .tools .venv .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

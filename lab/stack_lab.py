@@ -1,17 +1,19 @@
 """The lab of a stack: what the stack's settings say about its machines, made true on this one.
 
-The stack names an `identityFile`; the folder of that file is the lab's, and the network of the stack's machines is the
-lab's subnet. Each function does what is missing and leaves alone what is there, so a lab that is half made is
-finished by calling them again.
+The stack names an `identityFile`; the folder of that file is the lab's. The network of the stack's machines is the lab's
+subnet, and each machine a host of it; where a cloud makes the machines (`lab.cloud_lab`), the lab has a subnet of its
+own, and the hosts that somebody makes there. Each function does what is missing and leaves alone what is there, so a lab
+that is half made is finished by calling them again.
 """
 
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from pathlib import Path
 
-from lab import LabError, machine, upstream_files
+from lab import LabError, cloud_lab, machine, upstream_files
 from lab.artifacts import Artifacts
 from lab.git import program
 from lab.git import service as git_service
@@ -40,11 +42,15 @@ ARGOCD_ARCHIVE = "argocd.tar"
 
 @dataclass(frozen=True)
 class StackLab:
-    """A stack's lab: its name (the stack's), its folder, and what the settings say."""
+    """A stack's lab: its name (the stack's), its folder, and what the settings say.
+
+    `own_subnet` is the network that it was given where a cloud makes its hosts.
+    """
 
     name: str
     directory: Path
     settings: Settings = field(repr=False)
+    own_subnet: IPv4Network | None = None
 
     def __post_init__(self) -> None:
         if not LAB_NAME.fullmatch(self.name):
@@ -63,9 +69,14 @@ class StackLab:
         return f"sb-{self.name}-inet"
 
     @property
+    def subnet(self) -> IPv4Network:
+        """The network on the lab's bridge: of its hosts, or of the public addresses of its cloud."""
+        return self.own_subnet or self.settings.network.machines
+
+    @property
     def services_address(self) -> str:
         """Where the lab's services are in its network."""
-        return str(self.settings.network.machines[2])
+        return str(self.subnet[2])
 
     def spec(self, identity: Identity) -> LabSpec:
         """The lab without its hosts; the authority that the hosts trust is made where it is missing."""
@@ -73,15 +84,18 @@ class StackLab:
         return LabSpec(
             name=self.name,
             directory=self.directory,
-            subnet=self.settings.network.machines,
+            subnet=self.subnet,
             operator_public_key=identity.operator_public_key,
             operator_private_key=identity.operator_key,
             ca_certificates=(authority.pem,),
         )
 
     def hosts(self, identity: Identity) -> list[HostSpec]:
-        """A host for each machine of the stack, with the key that the stack has pinned for it."""
+        """A host for each machine of the stack, with the key that the stack has pinned for it; none where a cloud makes
+        them."""
         settings = self.settings
+        if settings.digitalocean is not None:
+            return []
         return [
             HostSpec(
                 name=settings.full_name(name),
@@ -101,6 +115,8 @@ class Report:
     s3: int | None
     git: git_service.Status | None
     """None where the lab has none."""
+    cloud: cloud_lab.Status | None = None
+    """As for git."""
 
 
 def ensure_identity(lab: StackLab, progress: Progress) -> Identity:
@@ -120,8 +136,20 @@ def start_s3(lab: StackLab, versitygw: Path, progress: Progress) -> s3.S3:
 
 def start_hosts(lab: StackLab, identity: Identity, progress: Progress) -> Lab:
     """Network and hosts. They boot on; whoever wants one ready waits for it."""
-    with progress.phase("lab hosts"):
+    with progress.phase("lab hosts" if lab.settings.digitalocean is None else "lab network"):
         return Lab.ensure(lab.spec(identity), lab.hosts(identity), progress)
+
+
+def start_cloud(lab: StackLab, versitygw: Path, progress: Progress) -> None:
+    """The cloud that makes the hosts, where the settings want one, with what the stack finds in its account; the lab's
+    network has to be there."""
+    cloud = lab.settings.digitalocean
+    if cloud is None:
+        return
+    cloud_lab.start_spaces(lab.name, lab.directory, lab.netns, lab.services_address, versitygw, progress)
+    cloud_lab.start_api(lab.name, lab.directory, lab.subnet, progress)
+    if cloud.dns is not None:
+        cloud_lab.ensure_zone(lab.directory, cloud.dns.zone, progress)
 
 
 def start_internet(lab: StackLab, artifacts: Artifacts, progress: Progress) -> None:
@@ -184,6 +212,7 @@ def down(name: str, directory: Path, progress: Progress) -> None:
         raise LabError(f"lab {name!r} of this machine belongs to {claim.directory}: remove it from there")
     for folder in {directory, claim.directory if claim else directory}:
         process.services_dir(folder)  # `stop` finds processes that lost their pid file only where there is a folder
+        cloud_lab.stop(folder)  # before the hosts go: it would make more
         service.stop(folder)
         git_service.stop(folder)
         s3.stop(folder)
@@ -192,7 +221,7 @@ def down(name: str, directory: Path, progress: Progress) -> None:
 
 
 def lose(lab: StackLab, progress: Progress) -> None:
-    """A disaster: every host loses its power, then its disk, and the state store its bucket.
+    """A disaster: every host loses its power, then its disk, the state store its bucket, and the cloud the whole account.
 
     What a rebuild starts from stays in the lab's folder: the identity, the git repository, and the lab's authority.
     Raises LabError as `down` does.
@@ -200,9 +229,11 @@ def lose(lab: StackLab, progress: Progress) -> None:
     there = Lab.open(lab.name)
     with progress.phase("power cut of all hosts"), ThreadPoolExecutor(max_workers=8) as pool:
         list(pool.map(there.cut, there.host_names()))
+    cloud_lab.stop(lab.directory)
     service.stop(lab.directory)
     git_service.stop(lab.directory)
     hosts_down(lab.name, lab.directory, progress)
+    cloud_lab.lose(lab.directory)
     s3.lose(lab.directory)
     progress.line("the disks and the state bucket are gone")
 
@@ -216,5 +247,9 @@ def is_left_over(name: str) -> bool:
 def report(name: str, directory: Path) -> Report:
     """What runs. Raises LabError where there is no such lab."""
     return Report(
-        Lab.open(name).status(), service.status(directory), s3.status(directory), git_service.status(directory)
+        Lab.open(name).status(),
+        service.status(directory),
+        s3.status(directory),
+        git_service.status(directory),
+        cloud_lab.status(directory),
     )

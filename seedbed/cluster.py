@@ -1,12 +1,18 @@
-"""The running cluster as `seedbed up` looks at it: which nodes are there."""
+"""The running cluster as commands look at it: where its API is, and which nodes are there."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from seedbed import engine, environment
 from seedbed.kube import Api, columns, items, section
+from seedbed.stackfile import StackFile
+from stacks.settings import Settings
 
 _ROLE_LABEL = "node-role.kubernetes.io/"
+
+API_URL = "apiUrl"
+"""The stack's output."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +24,16 @@ class Node:
     ready: bool
     version: str
     address: str
+
+
+def api_url(stack: StackFile, settings: Settings, environ: Mapping[str, str]) -> str:
+    """Where the API is reached from outside: what the settings say, or where only the cloud knows it, the stack's state.
+
+    Raises UserError where the state cannot be read, or nothing is there yet.
+    """
+    if settings.api_url is not None:
+        return settings.api_url
+    return engine.output(stack, API_URL, environment.of(stack, environ))
 
 
 def nodes(api: Api) -> list[Node]:

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from lab.internet import s3
-from seedbed.stackfile import StackFile
+from lab import cloud_lab
+from lab.internet import gateway, s3
+from seedbed import rehearsal
+from seedbed.stackfile import REHEARSAL, StackFile
 from seedbed.store import VARIABLE as BACKEND_URL
 from stacks.config import ROOT
 from tools import dropins
-from tools.env import Backend, exports
+from tools.env import PASSPHRASE, Backend, exports
 from tools.toolchain import Source, Toolchain
 
 
@@ -19,14 +21,27 @@ def lab_backend(stack: StackFile) -> Backend | None:
     server = s3.load(stack.identity_file.parent)
     if server is None:
         return None
-    return Backend(server.backend_url(), server.access_key, server.secret_key, s3.REGION)
+    return Backend(server.backend_url(), server.access_key, server.secret_key, gateway.REGION)
+
+
+def additions(
+    stack: StackFile, toolchain: Toolchain, environ: Mapping[str, str], root: Path = ROOT, *, keep_backend: bool = False
+) -> dict[str, str]:
+    """What has to be set beside `environ`. A rehearsal gets all of its own, whatever is exported: never the real thing's.
+
+    With `keep_backend` a backend that is exported is kept otherwise, because it is what `pulumi` would use.
+    """
+    kept = keep_backend and bool(environ.get(BACKEND_URL)) and not stack.rehearsal
+    variables = exports(root, stack.name, toolchain, None if kept else lab_backend(stack), environ)
+    if stack.identity_file is not None:
+        variables |= cloud_lab.environment(stack.identity_file.parent)
+    if stack.rehearsal:
+        variables |= {REHEARSAL: str(stack.path), PASSPHRASE: rehearsal.passphrase(stack.path.parent)}
+    return variables
 
 
 def of(stack: StackFile, environ: Mapping[str, str], root: Path = ROOT) -> dict[str, str]:
-    """All variables, for a command that builds nothing: what `environ` has, and what the clone would add to it.
-
-    A backend that is exported is kept, because it is what `pulumi` would use.
-    """
+    """All variables, for a command that builds nothing: what `environ` has, and what the clone would add to it."""
     found = Toolchain(
         pulumi=root / ".tools" / "bin" / "pulumi",
         version="",
@@ -34,5 +49,4 @@ def of(stack: StackFile, environ: Mapping[str, str], root: Path = ROOT) -> dict[
         home=root / ".tools" / "pulumi-home",
         drop_ins=[name for name in dropins.PROVIDERS if dropins.is_provider_drop_in(root, name)],
     )
-    backend = None if environ.get(BACKEND_URL) else lab_backend(stack)
-    return {**environ, **exports(root, stack.name, found, backend, environ)}
+    return {**environ, **additions(stack, found, environ, root, keep_backend=True)}

@@ -15,7 +15,7 @@ def certificate_file(stack: StackFile) -> Path:
     """TREE/sealing/STACK.pem: what everyone seals with, public and committed. Does not look whether it is there."""
     section = stack.config.get(PATH)
     tree = section.get("tree", _TREE) if isinstance(section, dict) else _TREE
-    return stack.path.parent / str(tree) / "sealing" / f"{stack.name}.pem"
+    return stack.root / str(tree) / "sealing" / f"{stack.name}.pem"
 
 
 def certificate(file: Path, remedy: str) -> str:

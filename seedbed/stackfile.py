@@ -1,17 +1,25 @@
 """Pulumi.STACK.yaml as the command line needs it: where the identity is, and how to put one in."""
 
+import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from seedbed import UserError
-from stacks.config import ROOT, from_file, read_document, stack_file
+from stacks.config import ROOT, read_document, stack_file
 from stacks.model import PROJECT
-from stacks.settings import Settings
+from stacks.settings import Settings, parse
 
 IDENTITY = f"{PROJECT}:identity"
 IDENTITY_FILE = f"{PROJECT}:identityFile"
+
+REHEARSAL = "SEEDBED_CONFIG_FILE"
+"""The variable that makes a shell a rehearsal's: the file that `pulumi --config-file` takes there."""
+
+LABS = ".lab"
+"""The folder of the clone that labs keep their folders in."""
 
 # What Pulumi accepts as a stack's name (pulumi/pulumi, sdk/go/common/tokens: alphanumerics, hyphen, underscore, period).
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
@@ -19,13 +27,23 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 
 @dataclass(frozen=True)
 class StackFile:
-    """One stack's yaml, read."""
+    """One stack's yaml, read.
+
+    `rehearsal` says that it is not the one that is committed: it was made from that one for the lab, and lies in the lab's
+    folder.
+    """
 
     name: str
     path: Path
     config: dict[str, Any]
     salt: str | None
     secrets_provider: str | None
+    rehearsal: bool = False
+
+    @property
+    def root(self) -> Path:
+        """What relative files in it are below."""
+        return self.path.parents[2] if self.rehearsal else self.path.parent
 
     @property
     def sealed_identity(self) -> str | None:
@@ -44,7 +62,7 @@ class StackFile:
     def identity_file(self) -> Path | None:
         """The file that holds the identity of a stack that lives on the lab, or None."""
         value = self.config.get(IDENTITY_FILE)
-        return None if value is None else self.path.parent / str(value)
+        return None if value is None else self.root / str(value)
 
 
 def path_of(name: str, root: Path = ROOT) -> Path:
@@ -54,12 +72,54 @@ def path_of(name: str, root: Path = ROOT) -> Path:
     return stack_file(name, root)
 
 
-def load(name: str, root: Path = ROOT) -> StackFile:
-    """Reads Pulumi.NAME.yaml. Raises stacks.settings.SettingsError where it is missing or not a stack's."""
-    path = path_of(name, root)
+def load(name: str, root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> StackFile:
+    """Reads the stack's yaml: Pulumi.NAME.yaml, or its rehearsal's where `environ` is of a shell of that rehearsal.
+
+    Raises stacks.settings.SettingsError where it is missing or not a stack's.
+    """
+    if environ.get(REHEARSAL) == str(rehearsal_path(name, root)):
+        return rehearsal(name, root)
+    return committed(name, root)
+
+
+def committed(name: str, root: Path = ROOT) -> StackFile:
+    """Reads Pulumi.NAME.yaml. Raises as `load` does."""
+    return _read(name, path_of(name, root), rehearsal=False)
+
+
+def rehearsal(name: str, root: Path = ROOT) -> StackFile:
+    """Reads what the rehearsal of the stack has in its place. Raises UserError where there is no rehearsal."""
+    path = rehearsal_path(name, root)
+    if not path.exists():
+        raise UserError(f"stack {name} is not rehearsed on this machine: `seedbed rehearse {name}` does it")
+    return _read(name, path, rehearsal=True)
+
+
+def on_lab(name: str, root: Path = ROOT) -> StackFile:
+    """The stack's yaml that says that it lives on the lab: the committed one, or its rehearsal's.
+
+    Raises UserError where neither does.
+    """
+    stack = committed(name, root)
+    if stack.identity_file is not None:
+        return stack
+    if not rehearsal_path(name, root).exists():
+        raise UserError(
+            f"stack {name} does not live on the lab ({stack.path.name} names no {IDENTITY_FILE}), and it is not rehearsed "
+            f"there now: `seedbed rehearse {name}` does that"
+        )
+    return rehearsal(name, root)
+
+
+def rehearsal_path(name: str, root: Path = ROOT) -> Path:
+    """Where the yaml of the stack's rehearsal is, in its lab's folder. Raises UserError as `path_of` does."""
+    return root / LABS / name / path_of(name, root).name
+
+
+def _read(name: str, path: Path, *, rehearsal: bool) -> StackFile:
     document = read_document(path)
     config = document.get("config") or {}
-    return StackFile(name, path, config, document.get("encryptionsalt"), document.get("secretsprovider"))
+    return StackFile(name, path, config, document.get("encryptionsalt"), document.get("secretsprovider"), rehearsal)
 
 
 def with_identity(text: str, sealed: str, salt: str | None) -> str:
@@ -94,5 +154,12 @@ def with_other_identity(stack: StackFile, sealed: str) -> str:
 
 
 def settings(stack: StackFile, *, lab_is_made: bool = True) -> Settings:
-    """The stack's settings; `lab_is_made` as for `stacks.settings.parse`. Raises SettingsError with every problem."""
-    return from_file(stack.name, stack.path.parent, lab_is_made=lab_is_made)
+    """The stack's settings as its file has them now; `lab_is_made` as for `stacks.settings.parse`.
+
+    Raises SettingsError with every problem.
+    """
+    prefix = f"{PROJECT}:"
+    config = read_document(stack.path).get("config") or {}
+    own = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
+    source = str(stack.path.relative_to(stack.root))
+    return parse(own, source, stack.root, lab_is_made=lab_is_made, stack=stack.name)

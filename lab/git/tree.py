@@ -16,10 +16,14 @@ from lab import LabError
 from lab.git import program, service
 from lab.git.program import Git
 from lab.internet import process
+from lab.internet.names import GIT
 
 TREE = "k8s"
 BRANCH = "main"
 REPOSITORY = "seedbed.git"
+URL = f"ssh://git@{GIT}/{REPOSITORY}"
+"""Where the lab's hosts find it."""
+
 WORK_TREE = "gitops"
 
 _DRAFT = "gitops.draft"

@@ -26,6 +26,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     stack = stackfile.load(arguments.stack)
     settings = stackfile.settings(stack, lab_is_made=False)
+    if settings.digitalocean is not None:
+        raise UserError(
+            f"stack {stack.name} makes its machines itself, each with its user data: `pulumi up --stack {stack.name}`"
+        )
     identity = identities.read(stack, os.environ)
     name = full_name(settings, arguments.machine)
     print(user_data(name, identity.host_key(name), identity.operator_public_key, settings.ssh.user), end="")

@@ -35,11 +35,17 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def remove(name: str, progress: Progress) -> None:
-    """Takes the stack's lab down. Raises UserError for a stack that does not live on the lab."""
-    stack = stackfile.load(name)
-    if stack.identity_file is None:
-        raise UserError(f"stack {name} does not live on the lab: its machines are not this command's to remove")
-    directory = stack.identity_file.parent
+    """Takes the lab of the stack, or of its rehearsal, down. Raises UserError where a stack of real machines has neither."""
+    stack = stackfile.committed(name)
+    if stack.identity_file is not None:
+        directory = stack.identity_file.parent
+    else:
+        directory = stackfile.rehearsal_path(name).parent
+        if not directory.exists() and machine.claim_of(name) is None:
+            raise UserError(
+                f"stack {name} does not live on the lab and is not rehearsed there: its machines are not this command's "
+                "to remove"
+            )
     if machine.why_not() and not directory.exists():
         return  # where there can be no lab there is none
     stack_lab.down(name, directory, progress)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lab import stack_lab
-from seedbed import UserError, drill, identities, kube, stackfile
+from seedbed import UserError, cluster, drill, identities, kube, stackfile
 from seedbed.commands import up
 from seedbed.kube import Api
 from seedbed.stackfile import StackFile
@@ -45,8 +45,9 @@ def run(arguments: argparse.Namespace) -> int:
     identity = identities.read(stack, os.environ)
     progress = Progress(sys.stdout)
     load = _load() if arguments.record else ""
+    url = cluster.api_url(stack, settings, os.environ)
     lifetime = datetime.timedelta(hours=KEPT_HOURS)
-    saved = kubeconfig(identity, kube.short_lived(identity, lifetime), settings.api_url, stack.name)
+    saved = kubeconfig(identity, kube.short_lived(identity, lifetime), url, stack.name)
     with progress.phase("look at what is there") as phase:
         before = drill.whole(Api.of_kubeconfig(saved), settings.timeouts.health, progress.line)
         phase.note(
@@ -58,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         stack_lab.lose(lab, progress)
     began = time.monotonic()
     rebuilt = up.bring_up(stack, progress)
-    api = Api.of(rebuilt.identity, settings.api_url)
+    api = Api.of(rebuilt.identity, cluster.api_url(stack, settings, os.environ))
     with progress.phase("all as before"):
         drill.settle(api, before, settings.timeouts.health, progress.line)
     seconds = time.monotonic() - began

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from lab import stack_lab
 from lab.lab import Lab
 from seedbed import graph, stackfile
-from seedbed.commands import down, up
+from seedbed.commands import down, rehearse, up
 from tools.env import DEV_STACK
 from tools.progress import Progress
 
@@ -65,8 +65,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _up(arguments: argparse.Namespace) -> int:
     progress = Progress(sys.stdout)
-    lab = up.lab_of(stackfile.load(arguments.stack))
-    up.remove_left_over(lab, progress)
+    stack = stackfile.committed(arguments.stack)
+    if stack.identity_file is None:
+        stack = rehearse.prepare(arguments.stack, progress)
+    lab = up.lab_of(stack)
+    up.remove_left_over(lab.name, lab.directory, progress)
     graph.run(up.lab_jobs(lab, progress))
     return _status(arguments)
 
@@ -77,7 +80,7 @@ def _down(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    lab = up.lab_of(stackfile.load(arguments.stack))
+    lab = up.lab_of(stackfile.on_lab(arguments.stack))
     print("\n".join(status_lines(stack_lab.report(lab.name, lab.directory))))
     return 0
 
@@ -98,6 +101,12 @@ def status_lines(report: stack_lab.Report) -> list[str]:
     if report.git is not None:
         git = "answers" if report.git.answers else "does not answer: `seedbed lab up` starts it"
         lines.append(f"git server (SSH): {git}")
+    if report.cloud is not None:
+        api = (
+            f"answers at {report.cloud.url}" if report.cloud.answers else "does not answer: `seedbed lab up` starts it"
+        )
+        storage = "runs" if report.cloud.storage else "does not run: `seedbed lab up` starts it"
+        lines += [f"cloud's API: {api}", f"cloud's object storage: {storage}"]
     return lines
 
 

@@ -7,7 +7,7 @@ import argparse
 import os
 import sys
 
-from seedbed import UserError, identities, stackfile, syncing
+from seedbed import UserError, cluster, identities, stackfile, syncing
 from seedbed.applications import explained, table
 from seedbed.kube import Api
 from tools.env import DEV_STACK
@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not 0 < arguments.timeout <= MOST_SECONDS:
         raise UserError(f"--timeout {arguments.timeout:g}: give more than 0 and at most {MOST_SECONDS}")
     stack = stackfile.load(arguments.stack)
-    url = stackfile.settings(stack).api_url
+    url = cluster.api_url(stack, stackfile.settings(stack), os.environ)
     api = Api.of(identities.read(stack, os.environ), url)
     progress = Progress(sys.stdout)
     with progress.phase("sync") as phase:

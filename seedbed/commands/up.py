@@ -7,12 +7,13 @@ k8s/ to the lab's git repository, and runs `pulumi up`. What needs nothing of ea
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
 from typing import Any
 
-from lab import stack_lab
+from lab import cloud_lab, stack_lab
 from lab.artifacts import Artifacts
 from lab.gitops.sealing import seal_tree
 from seedbed import UserError, applications, build, cluster, engine, environment, graph, stackfile
@@ -23,7 +24,7 @@ from seedbed.steps import Step, ended, shown
 from seedbed.store import open_store
 from stacks.config import ROOT
 from stacks.identity import Identity
-from tools.env import DEV_STACK, exports
+from tools.env import DEV_STACK
 from tools.progress import Progress, Timing
 from tools.toolchain import Toolchain
 
@@ -36,6 +37,7 @@ HOSTS = "hosts"
 INTERNET = "internet"
 GIT_SERVER = "git server"
 GIT_TREE = "git tree"
+CLOUD = "cloud"
 STACK = "stack"
 
 KUBECONFIG = ".lab/kubeconfig"
@@ -48,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     stack = stackfile.load(arguments.stack)
-    print_summary(stack, bring_up(stack, Progress(sys.stdout)))
+    print_summary(stack, bring_up(stack, Progress(sys.stdout)), next_steps(stack))
     return 0
 
 
@@ -65,7 +67,7 @@ class Result:
 def bring_up(stack: StackFile, progress: Progress) -> Result:
     """All that `seedbed up` does but for the summary. Raises what a person can put right, as the command line shows it."""
     lab = lab_of(stack)
-    remove_left_over(lab, progress)
+    remove_left_over(lab.name, lab.directory, progress)
     done = graph.run([*lab_jobs(lab, progress), _stack_job(stack, progress)])
     tools: Toolchain = done[build.CLI]
     steps: list[Step] = []
@@ -77,7 +79,7 @@ def bring_up(stack: StackFile, progress: Progress) -> Result:
             progress.line(f"  {text}")
 
     with progress.phase("pulumi up"):
-        engine.up(tools.pulumi, stack.name, done[STACK], show)
+        engine.up(tools.pulumi, stack, done[STACK], show)
     return Result(done[IDENTITY], done[build.ARTIFACTS], progress.timings, steps)
 
 
@@ -86,17 +88,20 @@ def lab_of(stack: StackFile) -> stack_lab.StackLab:
     if stack.identity_file is None:
         raise UserError(
             f"stack {stack.name} does not live on the lab (its yaml names no {stackfile.IDENTITY_FILE}): "
-            f"use `pulumi preview --stack {stack.name}` and `pulumi up --stack {stack.name}`"
+            f"use `pulumi preview --stack {stack.name}` and `pulumi up --stack {stack.name}`, or rehearse it on the lab's "
+            f"cloud: `seedbed rehearse {stack.name}`"
         )
     settings = stackfile.settings(stack, lab_is_made=False)
-    return stack_lab.StackLab(stack.name, stack.identity_file.parent, settings)
+    directory = stack.identity_file.parent
+    own_subnet = None if settings.digitalocean is None else cloud_lab.subnet_of(directory)
+    return stack_lab.StackLab(stack.name, directory, settings, own_subnet)
 
 
-def remove_left_over(lab: stack_lab.StackLab, progress: Progress) -> None:
+def remove_left_over(name: str, directory: Path, progress: Progress) -> None:
     """A lab whose folder was deleted left hosts behind that nobody has the keys of: they make room."""
-    if stack_lab.is_left_over(lab.name):
-        progress.line(f"the folder of lab {lab.name} is gone, and its keys with it: what is left of it is removed")
-        stack_lab.down(lab.name, lab.directory, progress)
+    if stack_lab.is_left_over(name):
+        progress.line(f"the folder of lab {name} is gone, and its keys with it: what is left of it is removed")
+        stack_lab.down(name, directory, progress)
 
 
 def lab_jobs(lab: stack_lab.StackLab, progress: Progress) -> list[Job]:
@@ -128,6 +133,7 @@ def lab_jobs(lab: stack_lab.StackLab, progress: Progress) -> list[Job]:
         Job(HOSTS, hosts, (IDENTITY, build.IMAGE)),
         Job(GIT_SERVER, git_server, (HOSTS,)),
         Job(INTERNET, internet, (HOSTS, build.ARTIFACTS)),
+        Job(CLOUD, lambda done: stack_lab.start_cloud(lab, done[build.S3_SERVER], progress), (HOSTS, build.S3_SERVER)),
     ]
 
 
@@ -136,27 +142,24 @@ def _stack_job(stack: StackFile, progress: Progress) -> Job:
 
     def init(done: dict[str, Any]) -> dict[str, str]:
         tools: Toolchain = done[build.CLI]
-        variables = {
-            **os.environ,
-            **exports(ROOT, stack.name, tools, environment.lab_backend(stack)),
-        }
+        variables = {**os.environ, **environment.additions(stack, tools, os.environ)}
         with progress.phase(f"state of stack {stack.name}") as phase:
-            new = engine.init_stack(tools.pulumi, stack.name, variables, open_store(variables))
+            new = engine.init_stack(tools.pulumi, stack, variables, open_store(variables))
             phase.note("made" if new else "is there")
         return variables
 
-    return Job(STACK, init, (build.CLI, S3))
+    return Job(STACK, init, (build.CLI, S3, CLOUD))
 
 
-def print_summary(stack: StackFile, result: Result) -> None:
-    """The phases, the nodes, the applications and what to type next."""
+def print_summary(stack: StackFile, result: Result, steps: Sequence[str]) -> None:
+    """The phases, the nodes, the applications and what to type next: `steps`. Raises UserError where a node is not Ready."""
     settings = stackfile.settings(stack)
-    api = Api.of(result.identity, settings.api_url)
+    api = Api.of(result.identity, cluster.api_url(stack, settings, os.environ))
     nodes = cluster.nodes(api)
     print("\nWhere the time went (phases overlap):")
     print("\n".join(phases(result)))
     kind = "the k3s release" if result.artifacts.genuine else "the lab's stand-in for k3s"
-    print(f"\nCluster {stack.name} at {settings.api_url} ({kind}):")
+    print(f"\nCluster {stack.name} at {api.url} ({kind}):")
     print("\n".join(f"  {line}" for line in cluster.table(nodes)))
     if not all(node.ready for node in nodes):
         raise UserError("not every node is Ready: `kubectl describe nodes` says why")
@@ -165,16 +168,23 @@ def print_summary(stack: StackFile, result: Result) -> None:
         print(f"\nApplications, from {settings.seed.repository.url} at {settings.seed.repository.revision}:")
         print("\n".join(f"  {line}" for line in applications.table(found)))
     provide_kubectl(result.artifacts.k3s)
-    print(f"""
-Next:
-  eval "$(make -s env)"            plain pulumi, seedbed and kubectl in this shell
-  pulumi preview                   nothing to change
-  (umask 077; seedbed kubeconfig {stack.name} > {KUBECONFIG})
-  kubectl --kubeconfig {KUBECONFIG} get nodes
-  seedbed lab ssh {settings.cluster.init:<16} look around on a host
-  make down                        remove it all""")
+    print("\nNext:")
+    print("\n".join(f"  {line}" for line in steps))
     if settings.seed is not None:
         print("\n" + "\n".join(applications.how_to_reach(api, KUBECONFIG)))
+
+
+def next_steps(stack: StackFile) -> list[str]:
+    """What to type once the dev stack is up."""
+    init = stackfile.settings(stack).cluster.init
+    return [
+        'eval "$(make -s env)"            plain pulumi, seedbed and kubectl in this shell',
+        "pulumi preview                   nothing to change",
+        f"(umask 077; seedbed kubeconfig {stack.name} > {KUBECONFIG})",
+        f"kubectl --kubeconfig {KUBECONFIG} get nodes",
+        f"seedbed lab ssh {init:<16} look around on a host",
+        "make down                        remove it all",
+    ]
 
 
 def phases(result: Result) -> list[str]:

@@ -3,6 +3,8 @@ import gzip
 import hashlib
 import io
 import json
+from ipaddress import IPv4Network
+from types import SimpleNamespace
 
 import pytest
 
@@ -24,6 +26,9 @@ CONFIG = {
         "agent-a": {"role": "agent", "address": "10.77.0.21", "generation": 3},
     },
 }
+
+
+CLOUD = SimpleNamespace(dns=SimpleNamespace(zone="example.org"))
 
 
 @pytest.fixture
@@ -82,6 +87,27 @@ def test_each_machine_is_a_host_with_its_generations_key(lab):
         ("agent-a-3", "10.77.0.21", "key of agent-a-3"),
         ("server-a-1", "10.77.0.11", "key of server-a-1"),
     ]
+
+
+def test_a_cloud_makes_the_hosts_itself_and_the_lab_has_a_network_of_its_own(lab):
+    settings = dataclasses.replace(lab.settings, digitalocean=CLOUD)
+    lab = dataclasses.replace(lab, settings=settings, own_subnet=IPv4Network("10.77.7.0/24"))
+    assert lab.hosts(None) == []
+    assert lab.services_address == "10.77.7.2"
+
+
+def test_the_cloud_starts_with_its_storage_and_has_the_zone_that_the_stack_needs(lab, monkeypatch):
+    calls = []
+    for name in ("start_spaces", "start_api", "ensure_zone"):
+        monkeypatch.setattr(stack_lab.cloud_lab, name, lambda *args, name=name: calls.append((name, args[1])))
+    lab = dataclasses.replace(lab, settings=dataclasses.replace(lab.settings, digitalocean=CLOUD))
+    stack_lab.start_cloud(lab, "versitygw", Progress(stream=io.StringIO()))
+    assert calls == [("start_spaces", lab.directory), ("start_api", lab.directory), ("ensure_zone", "example.org")]
+
+
+def test_a_stack_of_existing_machines_gets_no_cloud(lab):
+    stack_lab.start_cloud(lab, "versitygw", Progress(stream=io.StringIO()))
+    assert list(lab.directory.iterdir()) == []
 
 
 @pytest.fixture

@@ -1,17 +1,94 @@
+import os
+
+import pytest
+
+from seedbed import UserError, engine
 from seedbed.engine import explain
+from seedbed.stackfile import StackFile
+from seedbed.store import FileStore
+from stacks.config import ROOT
+
+DEV = StackFile("dev", ROOT / "Pulumi.dev.yaml", {}, None, None)
+REHEARSED = StackFile("prod", ROOT / ".lab/prod/Pulumi.prod.yaml", {}, None, None, rehearsal=True)
 
 
 def test_a_lock_that_a_killed_up_left_is_explained_with_its_way_out():
-    text = explain(255, ["error: the stack is currently locked by 1 lock(s)"], "dev")
+    text = explain(255, ["error: the stack is currently locked by 1 lock(s)"], DEV)
     assert "pulumi cancel --yes --stack dev" in text
-    assert "pulumi refresh --yes --skip-preview --clear-pending-creates --stack dev" in text
+    assert "pulumi refresh --yes --skip-preview --clear-pending-creates --stack dev; make up" in text
+
+
+def test_the_way_out_of_a_rehearsal_is_by_its_own_settings():
+    text = explain(255, ["error: the stack is currently locked by 1 lock(s)"], REHEARSED)
+    assert 'eval "$(seedbed env prod --rehearsal)"; pulumi cancel' in text
+    assert '--stack prod --config-file "$SEEDBED_CONFIG_FILE"; seedbed rehearse prod' in text
 
 
 def test_any_other_failure_says_that_the_next_up_goes_on():
-    assert "make up" in explain(255, ["error: exit status 1"], "dev")
+    assert "make up" in explain(255, ["error: exit status 1"], DEV)
 
 
 def test_a_killed_up_is_told_from_a_failed_one():
-    text = explain(-9, [], "dev")
+    text = explain(-9, [], DEV)
     assert "signal 9" in text
     assert "pulumi cancel --yes --stack dev" in text
+
+
+@pytest.fixture
+def pulumi(tmp_path):
+    """A `pulumi` on PATH that notes down its arguments and its folder's yaml, and what it is given back to run it with."""
+    program = tmp_path / "bin" / "pulumi"
+    program.parent.mkdir()
+    program.write_text(
+        '#!/bin/sh\necho "$@" >>"$NOTES/calls"\ncat Pulumi.prod.yaml >>"$NOTES/read" 2>/dev/null\n'
+        'echo "encryptionsalt: new" >>Pulumi.prod.yaml\n$ACT\n'
+    )
+    program.chmod(0o755)
+    (tmp_path / "store").mkdir()
+    return program, {"PATH": f"{program.parent}:{os.environ['PATH']}", "NOTES": str(tmp_path), "ACT": ""}
+
+
+@pytest.fixture
+def rehearsed(tmp_path):
+    (tmp_path / "Pulumi.yaml").write_text("name: seedbed\n")
+    (tmp_path / "Pulumi.prod.yaml").write_text("config: {}  # committed\n")
+    path = tmp_path / ".lab" / "prod" / "Pulumi.prod.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text("config: {}  # rehearsed\n")
+    return StackFile("prod", path, {}, None, None, rehearsal=True)
+
+
+def test_making_a_rehearsals_stack_leaves_the_committed_file_alone(pulumi, rehearsed, tmp_path):
+    program, variables = pulumi
+    assert engine.init_stack(program, rehearsed, variables, FileStore(tmp_path / "store"))
+    assert (tmp_path / "read").read_text() == "config: {}  # rehearsed\n"
+    assert (tmp_path / "Pulumi.prod.yaml").read_text() == "config: {}  # committed\n"
+    assert rehearsed.path.read_text() == "config: {}  # rehearsed\n"
+
+
+def test_a_stack_that_is_in_the_store_is_not_made_again(pulumi, rehearsed, tmp_path):
+    program, variables = pulumi
+    state = tmp_path / "store" / ".pulumi/stacks/seedbed/prod.json"
+    state.parent.mkdir(parents=True)
+    state.write_text("{}")
+    assert not engine.init_stack(program, rehearsed, variables, FileStore(tmp_path / "store"))
+    assert not (tmp_path / "calls").exists()
+
+
+def test_an_up_of_a_rehearsal_takes_its_settings(pulumi, rehearsed, tmp_path):
+    program, variables = pulumi
+    engine.up(program, rehearsed, variables, lambda _: None)
+    assert f"--config-file {rehearsed.path}" in (tmp_path / "calls").read_text()
+
+
+def test_an_output_is_read_from_the_state(pulumi, rehearsed):
+    _, variables = pulumi
+    assert engine.output(rehearsed, "apiUrl", variables | {"ACT": "echo https://10.77.1.3:6443"}) == (
+        "https://10.77.1.3:6443"
+    )
+
+
+def test_an_output_that_is_not_there_says_what_leaves_it_there(pulumi, rehearsed):
+    _, variables = pulumi
+    with pytest.raises(UserError, match="apiUrl, which the last `pulumi up` leaves"):
+        engine.output(rehearsed, "apiUrl", variables | {"ACT": "exit 255"})

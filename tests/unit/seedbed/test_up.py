@@ -35,7 +35,7 @@ def done(monkeypatch):
         return act
 
     monkeypatch.setattr(stack_lab, "ensure_identity", note("identity", "the identity"))
-    for name in ("start_s3", "start_hosts", "start_internet", "start_git"):
+    for name in ("start_s3", "start_hosts", "start_internet", "start_git", "start_cloud"):
         monkeypatch.setattr(stack_lab, name, note(name))
     monkeypatch.setattr(
         stack_lab, "publish_tree", lambda lab, progress, seal: notes.append("publish_tree") or seal("draft")
@@ -70,6 +70,16 @@ def test_the_git_server_starts_once_the_hosts_have_their_network(done):
     assert done.index("start_git") > done.index("start_hosts")
 
 
+def test_the_cloud_comes_once_the_network_and_its_storages_program_are_there(done):
+    graph.run(jobs(SEED))
+    assert done.index("start_cloud") > max(done.index("start_hosts"), done.index(build.S3_SERVER))
+
+
+def test_the_state_is_made_last_for_the_engine_starts_right_after_it(done):
+    waits_for = {job.name: job.needs for job in [*jobs(SEED), up._stack_job(None, Progress())]}
+    assert up.CLOUD in waits_for[up.STACK]
+
+
 def test_a_stack_without_a_seed_publishes_nothing(done):
     graph.run(jobs(None))
     assert "publish_tree" not in done
@@ -89,7 +99,7 @@ def summary(fake, identity, monkeypatch, capsys):
     def show(seed=SEED):
         settings = SimpleNamespace(api_url=fake.url, seed=seed, cluster=SimpleNamespace(init="server-a-1"))
         monkeypatch.setattr(up.stackfile, "settings", lambda _: settings)
-        up.print_summary(SimpleNamespace(name="dev"), result)
+        up.print_summary(SimpleNamespace(name="dev"), result, ["pulumi preview"])
         return capsys.readouterr().out
 
     return show
