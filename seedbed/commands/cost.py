@@ -41,12 +41,10 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"Stack {stack.name} is on machines that exist: nothing is bought for it.")
         return 0
     bill = _bill(settings)
+    before = None if arguments.since is None else _bill(_since(stack, arguments.since))
     print("\n".join(table(bill)))
     print(f"\nUS dollars, by the prices of {DATE} ({SOURCE}), without tax and without what depends on use.")
-    if arguments.since is None:
-        print(_deployed(stack, bill))
-    else:
-        print("\n".join(difference(_bill(_since(stack, arguments.since)), bill, arguments.since)))
+    print(_deployed(stack, bill) if before is None else "\n".join(difference(before, bill, arguments.since)))
     return 0
 
 

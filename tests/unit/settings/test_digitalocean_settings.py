@@ -1,0 +1,510 @@
+"""A stack at DigitalOcean: every error of its settings at once, before any call that changes something."""
+
+import copy
+from ipaddress import IPv4Network
+from typing import Any
+
+import pytest
+
+from components.metal.digitalocean.catalogue import DATE
+from stacks.config import ROOT, from_file
+from stacks.pool_settings import DropletSettings
+from stacks.settings import Role, Settings, SettingsError, parse
+
+GOOD: dict[str, Any] = {
+    "cluster": {"init": "server-a-1"},
+    "network": {"machines": "10.20.0.0/24"},
+    "k3s": {"version": "v1.34.2+k3s1"},
+    "digitalocean": {
+        "region": "fra1",
+        "image": "debian-12-x64",
+        "operators": {"office": "203.0.113.0/24"},
+        "snapshots": {"bucket": "etcd-of-test"},
+        "volumes": {"data": {"size": 100, "machine": "agent-a", "mount": "/var/lib/longhorn"}},
+    },
+    "pools": {
+        "servers": {
+            "role": "server",
+            "size": "s-2vcpu-4gb",
+            "machines": {"server-a": {}, "server-b": {}, "server-c": {}},
+        },
+        "agents": {"role": "agent", "size": "s-4vcpu-8gb", "machines": {"agent-a": {"generation": 2}}},
+    },
+}
+
+CLOUD = "seedbed:digitalocean"
+POOLS = "seedbed:pools"
+
+
+def changed(**paths: Any) -> dict[str, Any]:
+    """GOOD with `a__b=value` set, or removed where the value is `...`; underscores in names are hyphens."""
+    config = copy.deepcopy(GOOD)
+    for path, value in paths.items():
+        *parents, last = [part.replace("_", "-") for part in path.split("__")]
+        at = config
+        for parent in parents:
+            at = at.setdefault(parent, {})
+        if value is ...:
+            del at[last]
+        else:
+            at[last] = value
+    return config
+
+
+def settings(stack: str | None = "test", **paths: Any) -> Settings:
+    return parse(changed(**paths), "Pulumi.test.yaml", ROOT, stack=stack)
+
+
+def problems(config: dict[str, Any], stack: str = "test") -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        parse(config, "Pulumi.test.yaml", ROOT, stack=stack)
+    return caught.value.problems
+
+
+def volume(**what: Any) -> dict[str, Any]:
+    return {"size": 10, "machine": "agent-a", "mount": "/srv/data"} | what
+
+
+def dns(**what: Any) -> dict[str, Any]:
+    return changed(digitalocean__dns={"zone": "example.org", "names": ["k8s"]} | what)
+
+
+def snapshots(**what: Any) -> dict[str, Any]:
+    return changed(digitalocean__snapshots={"bucket": "etcd-of-test"} | what)
+
+
+MACHINES_OF_SERVERS = "pools__servers__machines"
+
+BAD = {
+    "an unknown region": (
+        changed(digitalocean__region="fra2"),
+        f"{CLOUD}.region: 'fra2' is no region of the table of {DATE}; did you mean \"fra1\"?",
+    ),
+    "an unknown size": (
+        changed(pools__agents__size="s-4vcpu-9gb"),
+        f"{POOLS}.agents.size: 's-4vcpu-9gb' is no size of the table of {DATE}; did you mean \"s-4vcpu-8gb\"?",
+    ),
+    "a size that is not in the region": (
+        changed(digitalocean__region="ams3", pools__agents__size="c-4"),
+        f"{POOLS}.agents.size: c-4 is not on sale in ams3 by the table of {DATE}, but in fra1, lon1, nyc1, nyc3; take "
+        "s-4vcpu-8gb there",
+    ),
+    "an unknown image": (
+        changed(digitalocean__image="debian-14-x64"),
+        f"{CLOUD}.image: 'debian-14-x64' is no image of the table of {DATE}; did you mean \"debian-1",
+    ),
+    "an unknown image of a pool": (
+        changed(pools__agents__image="fedora"),
+        f"{POOLS}.agents.image: 'fedora' is no image of the table of {DATE}; there are debian-12-x64, debian-13-x64",
+    ),
+    "an unknown key of the cloud": (
+        changed(digitalocean__regoin="fra1"),
+        f'{CLOUD}.regoin: unknown key; did you mean "region"?',
+    ),
+    "an unknown key of a volume": (
+        changed(digitalocean__volumes={"data": volume(gib=1)}),
+        f"{CLOUD}.volumes.data.gib: unknown key; there are machine, mount, region, size",
+    ),
+    "an unknown key of a machine": (
+        changed(pools__agents__machines={"agent-a": {"generaton": 2}}),
+        f'{POOLS}.agents.machines.agent-a.generaton: unknown key; did you mean "generation"?',
+    ),
+    "a machine with nothing behind its name": (
+        changed(pools__agents__machines={"agent-a": None}),
+        f"{POOLS}.agents.machines.agent-a: should be a map, `{{}}` where there is nothing to say, not None",
+    ),
+    "a generation in quotes": (
+        changed(pools__agents__machines={"agent-a": {"generation": "2"}}),
+        f"{POOLS}.agents.machines.agent-a.generation: should be a valid integer, not '2'",
+    ),
+    "a machine in two pools": (
+        changed(pools__others={"role": "agent", "size": "s-4vcpu-8gb", "machines": {"agent-a": {}}}),
+        f"{POOLS}.others.machines.agent-a: the pool agents has a machine of this name",
+    ),
+    "a machine's name that is none": (
+        changed(pools__agents__machines={"agent-a": {}, "Agent": {}}),
+        f"{POOLS}.agents.machines.Agent: a machine's name has at most 40 lower-case letters",
+    ),
+    "a name that ends like a generation": (
+        changed(pools__agents__machines={"agent-a": {}, "agent-2": {}}),
+        f"{POOLS}.agents.machines.agent-2: a name must not end in -<number>",
+    ),
+    "a pool without machines": (
+        changed(pools__others={"role": "agent", "size": "s-4vcpu-8gb", "machines": {}}),
+        f"{POOLS}.others.machines: names no machine",
+    ),
+    "a malformed taint": (
+        changed(pools__agents__taints=["dedicated"]),
+        f"{POOLS}.agents.taints: 'dedicated' is not KEY=VALUE:NoSchedule",
+    ),
+    "no pools": (changed(pools=...), f"{POOLS}: must have a pool of servers"),
+    "pools without their cloud": (
+        changed(digitalocean=...),
+        f"{CLOUD}: missing; {POOLS} are machines that it makes",
+    ),
+    "machines that exist beside those that are made": (
+        changed(machines={"server-d": {"role": "server", "address": "10.20.0.9"}}),
+        f"seedbed:machines: there is also {CLOUD} or :pools; keep machines that exist, or the other two",
+    ),
+    "an even number of servers": (
+        changed(**{MACHINES_OF_SERVERS: {"server-a": {}, "server-b": {}}}),
+        f"{POOLS}: 2 servers (server-a, server-b); etcd survives no more losses",
+    ),
+    "no server": (
+        changed(pools__servers=...),
+        f"{POOLS}: no machine has the role server; a cluster needs one, or three",
+    ),
+    "an init server of no pool": (
+        changed(cluster__init="server-x-1"),
+        "seedbed:cluster.init: 'server-x-1' is not a server with its generation; did you mean 'server-",
+    ),
+    "an init server that is an agent": (
+        changed(cluster__init="agent-a-2"),
+        "seedbed:cluster.init: 'agent-a-2' is not a server with its generation",
+    ),
+    "an endpoint of one's own": (
+        changed(cluster__endpoint="k8s.example.org"),
+        "seedbed:cluster.endpoint: is the load balancer's address, which the cloud gives; take it out",
+    ),
+    "a login that droplets do not have": (
+        changed(ssh={"user": "debian"}),
+        "seedbed:ssh: a droplet lets in root at port 22; take it out",
+    ),
+    "pods in the VPC's range": (
+        changed(network__pods="10.20.0.0/16"),
+        "seedbed:network.pods: 10.20.0.0/16 overlaps machines 10.20.0.0/24",
+    ),
+    "services in the VPC's range": (
+        changed(network__services="10.20.0.0/20"),
+        "seedbed:network.services: 10.20.0.0/20 overlaps machines 10.20.0.0/24",
+    ),
+    "services in the pods' range": (
+        changed(network__services="10.42.0.0/20"),
+        "seedbed:network.services: 10.42.0.0/20 overlaps pods 10.42.0.0/16",
+    ),
+    "a VPC in a range that the cloud keeps": (
+        changed(network__machines="10.245.7.0/24"),
+        "seedbed:network.machines: 10.245.7.0/24 overlaps 10.245.0.0/16, which DigitalOcean keeps for itself",
+    ),
+    "a VPC in a range that the region keeps": (
+        changed(network__machines="10.10.7.0/24", digitalocean__region="nyc1", digitalocean__snapshots=...),
+        "seedbed:network.machines: 10.10.7.0/24 overlaps 10.10.0.0/16, which DigitalOcean keeps for itself",
+    ),
+    "a VPC that is public": (
+        changed(network__machines="203.0.112.0/24"),
+        "seedbed:network.machines: 203.0.112.0/24 is not private; a VPC is inside 10.0.0.0/8, 172.16.0.0/12",
+    ),
+    "a VPC that is too large": (
+        changed(network__machines="10.128.0.0/15"),
+        "seedbed:network.machines: 10.128.0.0/15 cannot be a VPC's; take a prefix length from /16 to /28",
+    ),
+    "a VPC that is too small": (
+        changed(network__machines="10.20.0.0/29"),
+        "seedbed:network.machines: 10.20.0.0/29 cannot be a VPC's; take a prefix length from /16 to /28",
+    ),
+    "a VPC without room for all": (
+        changed(network__machines="10.20.0.0/28", digitalocean__loadBalancer={"size": 9}),
+        "seedbed:network.machines: 10.20.0.0/28 has 13 addresses for 13 machines and nodes of the load balancer and one",
+    ),
+    "no operators": (
+        changed(digitalocean__operators={}),
+        f"{CLOUD}.operators: names no network that may log in by SSH",
+    ),
+    "the world as an operator": (
+        changed(digitalocean__operators={"all": "0.0.0.0/0"}),
+        f"{CLOUD}.operators.all: 0.0.0.0/0 opens SSH to the world; name the networks that operators come from",
+    ),
+    "half of the world as an operator": (
+        changed(digitalocean__operators={"half": "128.0.0.0/1"}),
+        f"{CLOUD}.operators.half: 128.0.0.0/1 opens SSH to the world",
+    ),
+    "just wider than what is let in": (
+        changed(digitalocean__operators={"wide": "10.0.0.0/7"}),
+        f"{CLOUD}.operators.wide: 10.0.0.0/7 opens SSH to the world",
+    ),
+    "the other world as an operator": (
+        changed(digitalocean__operators={"all": "::/0"}),
+        f"{CLOUD}.operators.all: ::/0 is of IPv6, which SSH is not reached by; give the IPv4 network",
+    ),
+    "an operator that is a name": (
+        changed(digitalocean__operators={"office": "office.example.org"}),
+        f"{CLOUD}.operators.office: 'office.example.org' is not a network such as 203.0.113.0/24",
+    ),
+    "an operator's network with an address of it": (
+        changed(digitalocean__operators={"office": "203.0.113.7/24"}),
+        f"{CLOUD}.operators.office: 203.0.113.7/24 is an address inside 203.0.113.0/24; write 203.0.113.0/24, or",
+    ),
+    "a wildcard as a zone": (
+        dns(zone="*.example.org"),
+        f"{CLOUD}.dns.zone: '*.example.org' is not the name of a zone such as example.org; wildcards go into names",
+    ),
+    "a zone of one label": (dns(zone="example"), f"{CLOUD}.dns.zone: 'example' is not the name of a zone"),
+    "a zone without names": (
+        dns(names=[]),
+        f"{CLOUD}.dns.names: is empty; name a record, such as k8s, or take dns out",
+    ),
+    "a name with its zone": (
+        dns(names=["k8s.example.org"]),
+        f"{CLOUD}.dns.names: 'k8s.example.org' is inside example.org twice; write it without `.example.org`",
+    ),
+    "a wildcard in the middle": (dns(names=["a.*"]), f"{CLOUD}.dns.names: 'a.*' is not a name inside the zone"),
+    "a name twice": (dns(names=["k8s", "k8s"]), f"{CLOUD}.dns.names: k8s is there twice"),
+    "a web port below the node ports": (
+        changed(digitalocean__loadBalancer={"httpNodePort": 29999}),
+        f"{CLOUD}.loadBalancer.httpNodePort: should be greater than or equal to 30000, not 29999",
+    ),
+    "a web port above the node ports": (
+        changed(digitalocean__loadBalancer={"httpsNodePort": 32768}),
+        f"{CLOUD}.loadBalancer.httpsNodePort: should be less than or equal to 32767, not 32768",
+    ),
+    "one port for both": (
+        changed(digitalocean__loadBalancer={"httpNodePort": 30443}),
+        f"{CLOUD}.loadBalancer.httpsNodePort: 30443 is HTTP's already",
+    ),
+    "a load balancer of no nodes": (
+        changed(digitalocean__loadBalancer={"size": 0}),
+        f"{CLOUD}.loadBalancer.size: should be greater than or equal to 1, not 0",
+    ),
+    "snapshots in a region without Spaces": (
+        changed(digitalocean__region="nyc1"),
+        f"{CLOUD}.snapshots: nyc1 has no Spaces; take a region that has (ams3, ",
+    ),
+    "a bucket with capitals": (snapshots(bucket="Etcd"), f"{CLOUD}.snapshots.bucket: 'Etcd' is not a bucket's name"),
+    "a bucket of two letters": (
+        snapshots(bucket="ab"),
+        f"{CLOUD}.snapshots.bucket: 'ab' is not a bucket's name: 3 to 63",
+    ),
+    "a bucket with a full stop": (
+        snapshots(bucket="a.b.c"),
+        f"{CLOUD}.snapshots.bucket: 'a.b.c' is not a bucket's name",
+    ),
+    "a cron of four fields": (
+        snapshots(cron="0 */6 * *"),
+        f"{CLOUD}.snapshots.cron: '0 */6 * *' is not the five fields minute, hour, day of month, month and day of week",
+    ),
+    "an hour of no day": (
+        snapshots(cron="0 24 * * *"),
+        f"{CLOUD}.snapshots.cron: '24' is not a hour from 0 to 23, a range or a step of them",
+    ),
+    "a range that ends before it begins": (
+        snapshots(cron="0 6-3 * * *"),
+        f"{CLOUD}.snapshots.cron: '6-3' is not a hour from 0 to 23",
+    ),
+    "a step of nothing": (snapshots(cron="*/0 * * * *"), f"{CLOUD}.snapshots.cron: '*/0' is not a minute from 0 to 59"),
+    "snapshots that are not kept": (
+        snapshots(keep=0),
+        f"{CLOUD}.snapshots.keep: should be greater than or equal to 1, not 0",
+    ),
+    "an endpoint that is no URL": (
+        snapshots(endpoint="fra1.digitaloceanspaces.com"),
+        f"{CLOUD}.snapshots.endpoint: 'fra1.digitaloceanspaces.com' is not a URL such as https://",
+    ),
+    "a volume of no size": (
+        changed(digitalocean__volumes={"data": volume(size=0)}),
+        f"{CLOUD}.volumes.data.size: should be greater than or equal to 1, not 0",
+    ),
+    "a volume larger than any": (
+        changed(digitalocean__volumes={"data": volume(size=16385)}),
+        f"{CLOUD}.volumes.data.size: should be less than or equal to 16384, not 16385",
+    ),
+    "a volume in another region": (
+        changed(digitalocean__volumes={"data": volume(region="ams3")}),
+        f"{CLOUD}.volumes.data.region: ams3 is not fra1, where the machines are",
+    ),
+    "a volume of an unknown machine": (
+        changed(digitalocean__volumes={"data": volume(machine="agent-b")}),
+        f"{CLOUD}.volumes.data.machine: no machine is called 'agent-b'; did you mean \"agent-a\"?",
+    ),
+    "a volume of a machine with its generation": (
+        changed(digitalocean__volumes={"data": volume(machine="agent-a-2")}),
+        f"{CLOUD}.volumes.data.machine: no machine is called 'agent-a-2'; did you mean \"agent-a\"?",
+    ),
+    "two volumes at one place": (
+        changed(digitalocean__volumes={"one": volume(), "two": volume()}),
+        f"{CLOUD}.volumes.two.mount: /srv/data of agent-a is one's already",
+    ),
+    "more volumes than a droplet takes": (
+        changed(digitalocean__volumes={f"v{i}": volume(mount=f"/srv/{i}") for i in range(16)}),
+        f"{CLOUD}.volumes: agent-a has 16 of them; a droplet takes 15",
+    ),
+    "a volume's name that the cloud refuses": (
+        changed(digitalocean__volumes={"Data_1": volume()}),
+        f"{CLOUD}.volumes.Data_1: a volume's name has lower-case letters, digits and inner hyphens",
+    ),
+    "a volume's name that is too long": (
+        changed(digitalocean__volumes={"d" * 52: volume()}),
+        f"{CLOUD}.volumes.{'d' * 52}: seedbed-test-{'d' * 52} has 65 characters, of at most 64; shorten the name",
+    ),
+    "a reserved address of an unknown machine": (
+        changed(digitalocean__reservedAddresses={"ingress": {"machine": "agent-b"}}),
+        f"{CLOUD}.reservedAddresses.ingress.machine: no machine is called 'agent-b'; did you mean \"agent-a\"?",
+    ),
+    "two reserved addresses of one machine": (
+        changed(digitalocean__reservedAddresses={"one": {"machine": "agent-a"}, "two": {"machine": "agent-a"}}),
+        f"{CLOUD}.reservedAddresses.two.machine: agent-a has one already, and a droplet takes one reserved address",
+    ),
+}
+
+for place in ("/", "/var/lib", "relative", "/srv/../etc", "/srv/a b", "/srv/", "/proc"):
+    BAD[f"a volume mounted at {place}"] = (
+        changed(digitalocean__volumes={"data": volume(mount=place)}),
+        f"{CLOUD}.volumes.data.mount: {place!r} is not a folder of its own such as /var/lib/longhorn",
+    )
+
+
+@pytest.mark.parametrize(("config", "expected"), BAD.values(), ids=BAD.keys())
+def test_a_mistake_is_named_with_its_place_and_remedy_and_causes_no_second_complaint(
+    config: dict[str, Any], expected: str
+):
+    found = problems(config)
+    assert found[0].startswith(expected), "\n".join(found)
+    assert len(found) == 1, "\n".join(found)
+
+
+def test_all_mistakes_are_reported_at_once():
+    config = changed(
+        network__machines="10.245.0.0/30",
+        digitalocean__region="nyc4",
+        digitalocean__image="windows",
+        digitalocean__operators={"all": "0.0.0.0/0"},
+        digitalocean__volumes={"data": volume(machine="nobody", mount="/", region="ams3")},
+        digitalocean__snapshots={"bucket": "_", "cron": "daily"},
+        digitalocean__dns={"zone": "*.org", "names": []},
+        digitalocean__reservedAddresses={"ip": {"machine": "nobody"}},
+        pools__agents__size="huge",
+        pools__servers__machines={"server-a": {}, "server-b": {}, "agent-a": {}, "x-1": {}},
+        cluster__init="agent-a-2",
+    )
+    found = "\n".join(problems(config))
+    for place in (
+        "network.machines: 10.245.0.0/30 cannot be",
+        "network.machines: 10.245.0.0/30 overlaps",
+        "digitalocean.region",
+        "digitalocean.image",
+        "operators.all",
+        "volumes.data.machine",
+        "volumes.data.mount",
+        "volumes.data.region",
+        "snapshots.bucket",
+        "snapshots.cron",
+        "dns.zone",
+        "dns.names",
+        "reservedAddresses.ip.machine",
+        "pools.agents.size",
+        "pools.servers.machines.x-1",
+        "pools.agents.machines.agent-a: the pool servers has",
+        "cluster.init",
+    ):
+        assert place in found, place
+
+
+def test_a_pool_that_cannot_be_read_keeps_its_names():
+    config = changed(pools__agents__size=..., digitalocean__reservedAddresses={"ip": {"machine": "agent-a"}})
+    assert problems(config) == [f"{POOLS}.agents.size: missing"]
+
+
+def test_names_of_a_stack_that_the_cloud_would_refuse_are_refused():
+    (found,) = problems(GOOD, stack="Prod_1")
+    assert found.startswith(f"{CLOUD}: the stack's name 'Prod_1' is part of names at DigitalOcean")
+
+
+def test_every_machine_of_every_pool_has_what_its_pool_has():
+    made = settings(pools__agents__labels={"a": "b"}, pools__agents__taints=["x=y:NoSchedule"])
+    agent = made.machines["agent-a"]
+    assert (agent.role, agent.address, agent.pool, agent.generation) == (Role.AGENT, None, "agents", 2)
+    assert (agent.labels, agent.taints) == ({"a": "b"}, ("x=y:NoSchedule",))
+    assert made.full_name("agent-a") == "agent-a-2"
+    assert made.names(Role.SERVER) == ["server-a", "server-b", "server-c"]
+    assert made.digitalocean is not None
+    assert made.digitalocean.pools["servers"].machines == ("server-a", "server-b", "server-c")
+
+
+def test_a_droplet_is_what_its_pool_says_and_else_the_clouds_image():
+    cloud = settings(
+        pools__agents__image="debian-13-x64", pools__agents__backups=True, pools__agents__ipv6=True
+    ).digitalocean
+    assert cloud is not None
+    plain = DropletSettings("s-2vcpu-4gb", "debian-12-x64", ipv6=False, monitoring=True, backups=False)
+    assert cloud.droplet("server-a") == plain
+    assert cloud.droplet("agent-a") == DropletSettings("s-4vcpu-8gb", "debian-13-x64", True, True, True)
+
+
+def test_what_is_not_said_has_its_default():
+    cloud = settings().digitalocean
+    assert cloud is not None
+    assert cloud.operators == {"office": IPv4Network("203.0.113.0/24")}
+    assert (cloud.load_balancer.size, cloud.load_balancer.http_node_port) == (1, 30080)
+    assert cloud.dns is None
+    assert cloud.snapshots is not None
+    assert cloud.snapshots.endpoint == "https://fra1.digitaloceanspaces.com"
+    assert (cloud.snapshots.cron, cloud.snapshots.keep, cloud.snapshots.keep_days) == ("0 */6 * * *", 28, 30)
+
+
+def test_only_the_cloud_knows_where_the_api_is():
+    assert settings().api_url is None
+    with pytest.raises(ValueError, match="the cloud's to give"):
+        _ = settings().machines["agent-a"].cluster_address
+
+
+def test_a_single_address_is_an_operators_network():
+    cloud = settings(digitalocean__operators={"me": "203.0.113.7", "all": "10.0.0.0/8"}).digitalocean
+    assert cloud is not None
+    assert cloud.operators == {"me": IPv4Network("203.0.113.7/32"), "all": IPv4Network("10.0.0.0/8")}
+
+
+def test_an_endpoint_of_ones_own_serves_a_region_without_spaces():
+    made = settings(
+        digitalocean__region="nyc1", digitalocean__snapshots={"bucket": "etcd", "endpoint": "http://10.77.0.2:7480"}
+    )
+    assert made.digitalocean is not None
+    assert made.digitalocean.snapshots is not None
+    assert made.digitalocean.snapshots.endpoint == "http://10.77.0.2:7480"
+
+
+@pytest.mark.parametrize("cron", ["*/15 * * * *", "0 0,12 1-15 */2 1-5", "59 23 31 12 6", "5-10/2 * * * *"])
+def test_a_cron_that_is_one_is_taken(cron: str):
+    assert settings(digitalocean__snapshots={"bucket": "etcd", "cron": cron})
+
+
+@pytest.mark.parametrize("names", [["*"], ["k8s", "*.apps", "a.b"]])
+def test_wildcards_are_names_of_a_zone(names: list[str]):
+    assert settings(digitalocean__dns={"zone": "example.org", "names": names})
+
+
+def test_the_smallest_vpc_has_room_for_a_small_stack_and_one_that_is_replaced():
+    many = {f"agent{chr(97 + i)}": {} for i in range(7)}
+    assert settings(network__machines="10.20.0.0/28", pools__others=pool(many))
+    full = many | {"agentx": {}}
+    assert "is being replaced" in problems(changed(network__machines="10.20.0.0/28", pools__others=pool(full)))[0]
+
+
+def pool(machines: dict[str, Any]) -> dict[str, Any]:
+    return {"role": "agent", "size": "s-4vcpu-8gb", "machines": machines}
+
+
+def test_the_order_counts_all_that_is_paid_for():
+    cloud = settings(
+        pools__agents__backups=True,
+        digitalocean__loadBalancer={"size": 2},
+        digitalocean__volumes={"one": volume(), "two": volume(mount="/srv/two", size=32)},
+        digitalocean__reservedAddresses={"ip": {"machine": "agent-a"}},
+    ).digitalocean
+    assert cloud is not None
+    order = cloud.order
+    assert sorted(order.sizes.items())[0] == ("agent-a", "s-4vcpu-8gb")
+    assert len(order.sizes) == 4
+    assert order.backups == {"agent-a"}
+    assert (order.balancer_nodes, order.volume_gib, order.reserved_addresses, order.bucket) == (2, 42, 1, True)
+
+
+def test_the_committed_prod_stack_is_at_digitalocean():
+    made = from_file("prod")
+    assert made.digitalocean is not None
+    assert {made.machines[name].pool for name in made.names(Role.SERVER)} == {"servers"}
+    assert made.digitalocean.snapshots is not None
+
+
+def test_the_settings_of_the_same_configuration_are_the_same():
+    before = copy.deepcopy(GOOD)
+    assert settings() == settings()
+    assert before == GOOD
