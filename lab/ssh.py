@@ -8,6 +8,9 @@ from lab import LabError, hosts
 from lab.record import Record
 from lab.spec import LabSpec
 
+NO_CONNECTION = 255
+"""The exit code of ssh itself."""
+
 
 def write_known_hosts(spec: LabSpec) -> None:
     """Pin the keys of all hosts, under their names and addresses; but of those that make their own."""
@@ -86,7 +89,13 @@ def wait(spec: LabSpec, host: str, timeout: float) -> None:
 
 def wait_cloud_init(spec: LabSpec, host: str, timeout: float) -> None:
     """Return when cloud-init has done its work of the first boot; ``LabError`` with its errors where it failed."""
-    done = run(spec, host, "cloud-init status --wait --long", timeout=timeout, stdin="", check=False)
+    deadline = time.monotonic() + timeout
+    while True:
+        left = max(1.0, deadline - time.monotonic())
+        done = run(spec, host, "cloud-init status --wait --long", timeout=left, stdin="", check=False)
+        if done.returncode != NO_CONNECTION or time.monotonic() > deadline:
+            break
+        time.sleep(0.2)  # cloud-init itself restarts sshd, where it is told something of its configuration
     if done.returncode != 0 or "status: done" not in done.stdout:
         raise LabError(f"host {host}: cloud-init failed:\n{done.stdout.strip(' .')}{done.stderr}")
 
