@@ -1,0 +1,125 @@
+"""Creating, reading, updating and deleting one resource."""
+
+import asyncio
+
+from lab.plugins.protocol import PluginError
+from lab.plugins.protocol.log import Log
+from lab.plugins.protocol.values import Properties, bare
+
+from . import outputs
+from .api import Api
+from .fields import plain
+from .kind import Kind
+from .replies import InitFailedError
+from .settings import Settings
+from .spaces import Spaces
+from .waiting import Waiting
+from .work import Work
+
+
+class Lifecycle:
+    """The operations on the account of the settings. A `timeout` is in seconds, 0 where the program says none."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._api = Api(settings)
+        self._spaces = Spaces(settings)
+        self._waiting = Waiting()
+
+    def _work(self, kind: Kind, said: Properties, seconds: float, log: Log) -> Work:
+        deadline = asyncio.get_running_loop().time() + seconds
+        name = f"{kind.noun} {kind.label(said)}".strip()
+        return Work(self._api, self._spaces, self._waiting, self._settings.retries, name, deadline, log)
+
+    async def create(self, kind: Kind, inputs: Properties, timeout: float, log: Log) -> tuple[str, Properties]:
+        """The ID and the outputs. Raises InitFailedError once there is something that must not be lost."""
+        said = plain(inputs)
+        work = self._work(kind, said, timeout or kind.times.create, log)
+        try:
+            made = await kind.create(work, said)
+        except PluginError as error:
+            raise PluginError(f"create {work.name}: {error}") from None
+        kept = {**outputs.of_inputs(kind, inputs), **made.outputs}
+
+        def stored(shown: Properties) -> Properties:
+            return outputs.marked(kind, outputs.merged(kind, kept, shown), inputs)
+
+        try:
+            await kind.settle(work, made.id, said)
+            return made.id, stored(await _there(kind, work, made.id, kept))
+        except asyncio.CancelledError:
+            raise InitFailedError(
+                f"{work.name} ({made.id}) was created, and the update was cancelled before it was ready: run it again",
+                made.id,
+                stored({}),
+            ) from None
+        except PluginError as error:
+            raise InitFailedError(
+                f"{work.name} ({made.id}) was created, and is not ready: {error}",
+                made.id,
+                stored(await _shown(kind, work, made.id, kept)),
+            ) from None
+
+    async def read(
+        self, kind: Kind, id_: str, state: Properties, inputs: Properties, log: Log
+    ) -> tuple[str, Properties, Properties] | None:
+        """ID, outputs and inputs as the API has them, None where it is gone; without a state, of an import ID."""
+        kept = bare(state)
+        if not state:
+            id_, kept = kind.identity(id_)
+        work = self._work(kind, kept or {"name": id_}, kind.times.update, log)
+        try:
+            shown = await kind.read(work, id_, kept)
+        except PluginError as error:
+            raise PluginError(f"read {work.name} ({id_}): {error}") from None
+        if shown is None:
+            return None
+        found = outputs.merged(kind, kept, shown)
+        said = outputs.inputs_after_read(kind, inputs, found) if inputs else outputs.importable(kind, found)
+        return id_, outputs.marked(kind, found, state, inputs), said
+
+    async def update(
+        self, kind: Kind, id_: str, state: Properties, inputs: Properties, timeout: float, log: Log
+    ) -> Properties:
+        """The outputs. Raises InitFailedError, with what the API shows, where it is changed in part or not at all."""
+        old, said = bare(state), plain(inputs)
+        work = self._work(kind, said, timeout or kind.times.update, log)
+        new = outputs.of_inputs(kind, inputs)
+        gone = [name for name, field in kind.inputs.items() if not field.computed and name not in new]
+        kept = {**{name: value for name, value in old.items() if name not in gone}, **new}
+
+        def stored(known: Properties, shown: Properties) -> Properties:
+            return outputs.marked(kind, outputs.merged(kind, known, shown), state, inputs)
+
+        try:
+            if kind.update is not None:
+                await kind.update(work, id_, plain(old), said)
+            return stored(kept, await _there(kind, work, id_, kept))
+        except PluginError as error:
+            raise InitFailedError(
+                f"update {work.name} ({id_}): {error}", id_, stored(old, await _shown(kind, work, id_, old))
+            ) from None
+
+    async def delete(self, kind: Kind, id_: str, state: Properties, timeout: float, log: Log) -> None:
+        """Returns when it is gone."""
+        old = plain(state)
+        work = self._work(kind, old, timeout or kind.times.delete, log)
+        try:
+            await kind.delete(work, id_, old)
+        except PluginError as error:
+            raise PluginError(f"delete {work.name} ({id_}): {error}") from None
+
+
+async def _there(kind: Kind, work: Work, id_: str, kept: Properties) -> Properties:
+    found = await kind.read(work, id_, kept)
+    if found is None:
+        raise PluginError("it is gone: someone else has deleted it. Run `pulumi refresh`, and run it again")
+    return found
+
+
+async def _shown(kind: Kind, work: Work, id_: str, kept: Properties) -> Properties:
+    """What the API shows, nothing if it does not: for the state of what went wrong already."""
+    try:
+        return await kind.read(work, id_, kept) or {}
+    except PluginError:
+        return {}

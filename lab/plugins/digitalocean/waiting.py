@@ -1,0 +1,49 @@
+"""Waiting for what takes the cloud a while, with a word about it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from lab.plugins.protocol import PluginError
+from lab.plugins.protocol.log import Log, Severity
+
+SHORTEST_SECONDS = 0.5
+LONGEST_SECONDS = 5.0
+GROWTH = 1.5
+POLLS_PER_MINUTE = 120
+"""In all, whatever is waited for: half of what `retry.Pace` lets through."""
+
+
+class StillWaitingError(PluginError):
+    """The time is over, and what was waited for has not come."""
+
+
+class Waiting:
+    """All that is waited for at the moment."""
+
+    def __init__(self) -> None:
+        self._waiting = 0
+
+    async def until(self, what: str, missing: Callable[[], Awaitable[str | None]], deadline: float, log: Log) -> None:
+        """Asks `missing` until it returns None; what it returns else is what `what` is or does instead.
+
+        `deadline` is a time of the running loop. Raises StillWaitingError when it is over.
+        """
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        interval = SHORTEST_SECONDS
+        self._waiting += 1
+        said = False
+        try:
+            while (status := await missing()) is not None:
+                spent = loop.time() - began
+                left = deadline - loop.time()
+                if left <= 0:
+                    raise StillWaitingError(f"{what} is still {status} after {spent:.0f} s")
+                await log(Severity.INFO, f"{what} is {status}, for {spent:.0f} s", status=True)
+                said = True
+                await asyncio.sleep(min(max(interval, self._waiting * 60.0 / POLLS_PER_MINUTE), left))
+                interval = min(interval * GROWTH, LONGEST_SECONDS)
+        finally:
+            self._waiting -= 1
+        if said:
+            await log(Severity.INFO, "", status=True)
