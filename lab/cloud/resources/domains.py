@@ -12,6 +12,7 @@ from typing import Any
 
 from lab.cloud.api import Reply, Request, page, shown, unprocessable
 from lab.cloud.core import Cloud, Route
+from lab.cloud.resources import projects
 from lab.cloud.store import Object
 
 TTL, TTL_LEAST = 1800, 30
@@ -39,6 +40,7 @@ def create(request: Request, cloud: Cloud) -> Reply:
     address = request.body.get("ip_address")
     if address:
         _check_data("A", address)
+    projects.enter(cloud, f"do:domain:{name}", None)
     cloud.store.add("domains", name, {"name": name, "ttl": TTL})
     _add(cloud, name, {"type": "SOA", "name": "@", "data": str(TTL), "ttl": TTL})
     for server in NAME_SERVERS:

@@ -108,6 +108,7 @@ def enter(cloud: Cloud, urn: str, project: str | None) -> None:
     """What is being made is in this project; None or empty: the default one. Raises a 422 if there is none such."""
     if project and cloud.store.get("projects", project) is None:
         raise unprocessable(f"project {project} not found")
+    cloud.store.remove("_assigned", urn)  # an address or a domain may have been here before
     if project:
         _put(cloud, urn, project)
 
