@@ -67,7 +67,10 @@ class Machine:
 def existing(value: object, problems: list[str]) -> dict[str, Machine]:
     """The section `machines`; adds every problem to `problems`, and then gives what is of no use."""
     if not isinstance(value, Mapping) or not value:
-        problems.append(f"{PATH}: must name at least one server, as `server-a: {{role: server, address: …}}`")
+        problems.append(
+            f"{PATH}: must name at least one server, as `server-a: {{role: server, address: …}}`, or there must "
+            f"be {PROJECT}:digitalocean and {PROJECT}:pools"
+        )
         return {}
     machines: dict[str, Machine] = {}
     for name, settings in value.items():

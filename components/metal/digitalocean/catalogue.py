@@ -135,7 +135,8 @@ SIZES: Mapping[str, Size] = MappingProxyType(
 )
 """Slug -> size; all are amd64."""
 
-# Those that paving is made for. A slug stands for the newest build of the release.
+# Those that paving is made for. A slug stands for the newest build of the release, for as long as its distribution supports it;
+# a list of distribution images of October 2026 had debian-13, ubuntu-22-04 and ubuntu-24-04, and debian-12 no more.
 # Source: https://docs.digitalocean.com/products/droplets/details/image-deprecation/
 IMAGES: Mapping[str, Image] = MappingProxyType(
     {
