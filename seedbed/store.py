@@ -28,6 +28,12 @@ META = ".pulumi/meta.yaml"
 DEFAULT_REGION = "us-east-1"
 """What a request to a server that is not AWS is signed for where nobody says; Spaces takes it everywhere."""
 
+SPACES = "https://{{.Region}}.digitaloceanspaces.com"
+"""Where DigitalOcean's Spaces are, in the form of SPACES_ENDPOINT_URL.
+
+Source: https://www.pulumi.com/registry/packages/digitalocean/installation-configuration/
+"""
+
 CONNECT_SECONDS = 5
 READ_SECONDS = 15
 
@@ -98,6 +104,11 @@ def parse_s3(url: str) -> S3Url:
         path_style=flag("s3ForcePathStyle", "use_path_style"),
         profile=query.get("profile"),
     )
+
+
+def spaces_endpoint(region: str, environment: Mapping[str, str]) -> str:
+    """The url of a region's Spaces; SPACES_ENDPOINT_URL is read as the digitalocean provider does."""
+    return (environment.get("SPACES_ENDPOINT_URL") or SPACES).replace("{{.Region}}", region)
 
 
 def open_store(environment: Mapping[str, str]) -> Store:

@@ -13,12 +13,14 @@ from pathlib import Path
 
 from lab.internet.names import GIT
 from seedbed import environment, stackfile
-from seedbed.checks import disk, secrets, seed, state, toolchain
+from seedbed.checks import digitalocean, disk, secrets, seed, state, toolchain
 from seedbed.commands import up
+from seedbed.digitalocean import Api, CloudError, public_address
 from seedbed.findings import Finding, Status, fail, ok
 from seedbed.stackfile import StackFile
 from seedbed.store import StoreError, open_store
 from stacks.identity import Identity
+from stacks.model import PROJECT
 from stacks.settings import Settings, SettingsError
 from tools import cache
 from tools.dropins import PROVIDERS
@@ -54,7 +56,8 @@ def examine(stack: StackFile, variables: Mapping[str, str]) -> list[Finding]:
         lambda: _store(stack, variables),
         lambda: [secrets.check_passphrase(stack, variables)],
         lambda: [identity_finding, settings_finding],
-        lambda: _hosts(stack, settings, identity),
+        lambda: digitalocean.check_cloud(settings, stack.name, variables) if settings else [],
+        lambda: _hosts(stack, settings, identity, variables),
         lambda: _sealed(stack, settings, identity),
         lambda: _repository(stack, settings, identity),
         lambda: _disks(stack),
@@ -91,23 +94,42 @@ def _store(stack: StackFile, variables: Mapping[str, str]) -> list[Finding]:
     return [replace(f, remedy=f"{f.remedy}\n{hint}") if f.status is Status.FAIL else f for f in findings]
 
 
-def _hosts(stack: StackFile, settings: Settings | None, identity: Identity | None) -> list[Finding]:
+def _hosts(
+    stack: StackFile, settings: Settings | None, identity: Identity | None, variables: Mapping[str, str]
+) -> list[Finding]:
     # Imported here: asyncssh takes a fifth of a second, which other commands need not spend.
     from seedbed.checks.hosts import Target, check_hosts
 
     if settings is None or identity is None:
         return [fail("hosts: not asked", "Put settings and identity right first: they say which hosts and which keys.")]
+    try:
+        addresses = _addresses(stack, settings, variables)
+    except CloudError as error:
+        return [fail("hosts: not asked", f"Where they are is not known: {error}")]
     targets = [
         Target(
             name=settings.full_name(name),
-            address=str(machine.address),
+            address=addresses[name],
             port=settings.ssh.port,
             user=settings.ssh.user,
             host_key=machine.host_key or identity.host_key(settings.full_name(name)).public,
         )
         for name, machine in sorted(settings.machines.items())
+        if name in addresses
     ]
     return check_hosts(targets, identity.operator_key, stack.name)
+
+
+def _addresses(stack: StackFile, settings: Settings, variables: Mapping[str, str]) -> dict[str, str]:
+    """Where the machines are that there are. Raises CloudError."""
+    if settings.digitalocean is None:
+        return {name: str(machine.address) for name, machine in settings.machines.items()}
+    api = Api.of(variables)
+    if api is None:
+        return {}  # said by the check of the cloud
+    there = {droplet["name"]: public_address(droplet) for droplet in api.droplets(f"{PROJECT}-{stack.name}")}
+    found = {name: there.get(settings.full_name(name)) for name in settings.machines}
+    return {name: address for name, address in found.items() if address is not None}
 
 
 def _sealed(stack: StackFile, settings: Settings | None, identity: Identity | None) -> list[Finding]:

@@ -10,17 +10,11 @@ import sys
 from collections.abc import Mapping
 
 from seedbed import UserError, bucket, stackfile
-from seedbed.store import DEFAULT_REGION, VARIABLE, S3Url, parse_s3
+from seedbed.store import DEFAULT_REGION, VARIABLE, S3Url, parse_s3, spaces_endpoint
 from stacks.model import PROJECT
 
 NAME = "state"
 HELP = "make the bucket that holds a stack's state"
-
-SPACES = "https://{{.Region}}.digitaloceanspaces.com"
-"""Where Spaces are, in the form of SPACES_ENDPOINT_URL.
-
-Source: https://www.pulumi.com/registry/packages/digitalocean/installation-configuration/
-"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -66,8 +60,3 @@ def locate(what: str, environment: Mapping[str, str]) -> S3Url:
         path_style=True,
         profile=None,
     )
-
-
-def spaces_endpoint(region: str, environment: Mapping[str, str]) -> str:
-    """The url of a region's Spaces; SPACES_ENDPOINT_URL is read as the digitalocean provider does."""
-    return (environment.get("SPACES_ENDPOINT_URL") or SPACES).replace("{{.Region}}", region)
