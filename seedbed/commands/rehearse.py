@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from components.metal.digitalocean import catalogue, cost
+from lab import machine
 from seedbed import UserError, applications, cluster, rehearsal, stackfile
 from seedbed.commands import down, up
 from seedbed.kube import Api
@@ -35,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     stack = prepare(arguments.stack, progress)
     result = up.bring_up(stack, progress)
-    up.print_summary(stack, result, next_steps(stack))
+    up.print_summary(stack, result, next_steps(stack), kubeconfig_of(stack))
     print(f"\n{cost_line(stack)}")
     api = Api.of(result.identity, cluster.api_url(stack, stackfile.settings(stack), os.environ))
     return 0 if is_synced(stack, api) else 1
@@ -53,12 +54,13 @@ def prepare(name: str, progress: Progress) -> StackFile:
 
 
 def remove(name: str, progress: Progress) -> None:
-    """Takes the rehearsal down. Raises UserError for a stack that lives on the lab as it is."""
+    """Takes the rehearsal down, if there is one. Raises UserError for a stack that lives on the lab as it is."""
     if stackfile.committed(name).identity_file is not None:
         raise UserError(
             f"stack {name} lives on the lab as it is, and is not rehearsed: `seedbed down {name}` removes it"
         )
-    down.remove(name, progress)
+    if stackfile.rehearsal_path(name).parent.exists() or machine.claim_of(name) is not None:
+        down.remove(name, progress)
 
 
 def cost_line(stack: StackFile) -> str:
@@ -80,11 +82,16 @@ def is_synced(stack: StackFile, api: Api) -> bool:
     return synced
 
 
+def kubeconfig_of(stack: StackFile) -> str:
+    """Where the summary suggests to keep one: in the rehearsal's folder, so that it goes with it."""
+    return str(Path(stackfile.LABS) / stack.name / "kubeconfig")
+
+
 def next_steps(stack: StackFile) -> list[str]:
     """What to type once the rehearsal is up."""
     name = stack.name
     settings = stackfile.settings(stack)
-    kubeconfig = Path(stackfile.LABS) / name / "kubeconfig"
+    kubeconfig = kubeconfig_of(stack)
     return [
         f'eval "$(seedbed env {name} --rehearsal)"      this shell is the rehearsal\'s: pulumi, seedbed, kubectl',
         f'pulumi preview --config-file "${REHEARSAL}"',

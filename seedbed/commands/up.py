@@ -151,8 +151,11 @@ def _stack_job(stack: StackFile, progress: Progress) -> Job:
     return Job(STACK, init, (build.CLI, S3, CLOUD))
 
 
-def print_summary(stack: StackFile, result: Result, steps: Sequence[str]) -> None:
-    """The phases, the nodes, the applications and what to type next: `steps`. Raises UserError where a node is not Ready."""
+def print_summary(stack: StackFile, result: Result, steps: Sequence[str], kubeconfig: str = KUBECONFIG) -> None:
+    """The phases, the nodes, the applications and what to type next: `steps`, which leave a file `kubeconfig`.
+
+    Raises UserError where a node is not Ready.
+    """
     settings = stackfile.settings(stack)
     api = Api.of(result.identity, cluster.api_url(stack, settings, os.environ))
     nodes = cluster.nodes(api)
@@ -171,7 +174,7 @@ def print_summary(stack: StackFile, result: Result, steps: Sequence[str]) -> Non
     print("\nNext:")
     print("\n".join(f"  {line}" for line in steps))
     if settings.seed is not None:
-        print("\n" + "\n".join(applications.how_to_reach(api, KUBECONFIG)))
+        print("\n" + "\n".join(applications.how_to_reach(api, kubeconfig)))
 
 
 def next_steps(stack: StackFile) -> list[str]:

@@ -36,3 +36,44 @@ def test_what_is_exported_is_kept_because_pulumi_would_use_it(tmp_path):
 
 def test_without_a_lab_there_is_no_store(tmp_path):
     assert "PULUMI_BACKEND_URL" not in environment.of(dev_stack(tmp_path), {"PATH": "/usr/bin"}, tmp_path)
+
+
+def rehearsal_of_prod(root, monkeypatch):
+    """A rehearsed stack whose lab has a store and a cloud."""
+    dev_stack(root)
+    lab = root / ".lab" / "prod"
+    lab.mkdir()
+    (root / "Pulumi.prod.yaml").write_text("config: {}\n")
+    (lab / "Pulumi.prod.yaml").write_text("config:\n  seedbed:identityFile: .lab/prod/identity.json\n")
+    (lab / "passphrase").write_text("of the rehearsal")
+    (lab / "s3.json").write_text(json.dumps(KEPT))
+    cloud = {"DIGITALOCEAN_TOKEN": "of the lab", "DIGITALOCEAN_API_URL": "http://127.0.0.1:8"}
+    monkeypatch.setattr(environment.cloud_lab, "environment", lambda folder: cloud if folder == lab else {})
+    return stackfile.rehearsal("prod", root)
+
+
+def test_nothing_of_the_real_stack_that_is_exported_reaches_the_rehearsal(tmp_path, monkeypatch):
+    stack = rehearsal_of_prod(tmp_path, monkeypatch)
+    real = {
+        "PULUMI_BACKEND_URL": "s3://real",
+        "PULUMI_CONFIG_PASSPHRASE": "real",
+        "AWS_SECRET_ACCESS_KEY": "real",
+        "AWS_PROFILE": "real",
+        "DIGITALOCEAN_TOKEN": "real",
+    }
+    variables = environment.of(stack, {"PATH": "/usr/bin", **real}, tmp_path)
+    assert not [name for name in real if "real" in variables[name]]
+    assert variables["PULUMI_CONFIG_PASSPHRASE"] == "of the rehearsal"
+    assert variables["PULUMI_BACKEND_URL"].startswith("s3://seedbed-dev?endpoint=http://127.0.0.1:17070")
+    assert variables["DIGITALOCEAN_TOKEN"] == "of the lab"
+
+
+def test_the_shell_of_a_rehearsal_knows_the_file_that_pulumi_takes(tmp_path, monkeypatch):
+    stack = rehearsal_of_prod(tmp_path, monkeypatch)
+    variables = environment.of(stack, {"PATH": "/usr/bin"}, tmp_path)
+    assert variables["SEEDBED_CONFIG_FILE"] == str(tmp_path / ".lab/prod/Pulumi.prod.yaml")
+    assert stackfile.load("prod", tmp_path, variables).rehearsal
+
+
+def test_a_stack_that_is_committed_makes_no_shell_a_rehearsals(tmp_path):
+    assert "SEEDBED_CONFIG_FILE" not in environment.of(dev_stack(tmp_path), {"PATH": "/usr/bin"}, tmp_path)
