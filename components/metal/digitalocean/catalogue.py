@@ -1,7 +1,7 @@
 """What DigitalOcean sells and for how much, of all that what a k3s stack would use, as it was on `DATE`.
 
 A committed table, so that settings are checked and a stack is priced without the cloud, and the lab's cloud sells the same.
-It has only figures that were read somewhere: a size or a region of a size that is not here may exist all the same, and is
+Its prices and regions were read somewhere: a size or a region of a size that is not here may exist all the same, and is
 added here with where it was read. Dollars are US dollars a month, without tax.
 
 Sources, each for what is said of it below:
@@ -11,7 +11,7 @@ Sources, each for what is said of it below:
   https://gist.github.com/banagale/56d1464ebc0035ae08d9710cadf87f6a and, with those of July 2022, which are in force,
   https://gist.github.com/colinwilson/cd31bde012f6727b24b2fc4ebee749c0
 - General Purpose and Memory-Optimized: a month is 672 hours of the API's hourly prices (0.09375 for g-2vcpu-8gb, 0.375 for
-  g-8vcpu-32gb, 0.125 for m-2vcpu-16gb, 0.25 for m-4vcpu-32gb)
+  g-8vcpu-32gb, 0.125 for m-2vcpu-16gb, 0.25 for m-4vcpu-32gb), and g-4vcpu-16gb is between the first two
 """
 
 from collections.abc import Mapping
@@ -148,13 +148,15 @@ IMAGES: Mapping[str, Image] = MappingProxyType(
 )
 
 PRICES = Prices(
-    # https://docs.digitalocean.com/products/networking/load-balancers/details/pricing/
+    # https://docs.digitalocean.com/products/networking/load-balancers/details/pricing/ (28 February 2025), of the regional
+    # kind that the API makes when none is named; a network load balancer's costs 15
     load_balancer_node=Decimal("12"),
     # https://docs.digitalocean.com/products/volumes/details/pricing/
     volume_gib=Decimal("0.10"),
     # https://docs.digitalocean.com/products/snapshots/details/pricing/
     snapshot_gib=Decimal("0.06"),
-    # https://docs.digitalocean.com/products/networking/reserved-ips/details/pricing/; an assigned one is free
+    # https://docs.digitalocean.com/products/networking/reserved-ips/details/pricing/ (25 June 2025);
+    # an assigned one is free
     reserved_ip_unassigned=Decimal("5"),
     # https://docs.digitalocean.com/products/spaces/details/pricing/
     spaces=Decimal("5"),
