@@ -11,7 +11,7 @@ A resource is a module in `lab/cloud/resources/`; every module there is found by
 A handler takes the request and the cloud and gives a `Reply`, or raises an `ApiError`. It holds the cloud's lock from
 its begin to its end, so it sees and leaves a whole state, which is written to the file before the client gets the
 answer; and it never waits. What takes time goes to a thread: `cloud.act` (with an action that the client can poll) or
-`cloud.later` (without one). Such work runs without the lock and takes it with `cloud.changing()` to read or to change
+`cloud.later` (without one). Such work runs without the lock and takes it with `cloud.reading()` or `cloud.changing()` for
 objects; `cloud.hypervisor` is called only there and in `reconcile`, for one machine under `cloud.machine(id)`.
 
 `lab.cloud.api` has requests, replies, errors and pages; this module the state and the work. Nothing is undone when a
@@ -57,6 +57,7 @@ An example, whole:
 Sources: DigitalOcean's API reference, "Actions"; godo v1.236.0 (`action.go`), for the form that clients read.
 """
 
+import copy
 import re
 import sys
 import threading
@@ -167,6 +168,10 @@ class Cloud:
                 self._depth -= 1
                 if not self._depth and self.store.save():
                     self.reconcile_soon()
+
+    def reading(self) -> AbstractContextManager[object]:
+        """Hold the lock, and change nothing."""
+        return self._lock
 
     def find(self, kind: str, id: str | int) -> Object:
         """The stored object. Raises a 404."""
@@ -352,6 +357,8 @@ def dispatch(routes: Sequence[Route], request: Request, cloud: Cloud) -> Reply:
     for route in sorted(routes, key=lambda route: route.pattern.count("{")):  # `/tags/all` before `/tags/{name}`
         params = route.match(request.path) if route.method == request.method else None
         if params is not None:
-            with cloud.changing():
-                return route.handler(replace(request, params=params), cloud)
+            with cloud.reading() if request.method == "GET" else cloud.changing():
+                reply = route.handler(replace(request, params=params), cloud)
+                # A copy: the objects may change while the client is told of them.
+                return replace(reply, body=copy.deepcopy(reply.body))
     raise not_found()

@@ -119,11 +119,11 @@ class Site:
 
 
 def census(cloud: Cloud) -> Object:
-    """Kind -> how many and their names; without actions, and the default VPCs, which nobody made."""
+    """Kind -> how many and their names; without actions, and default VPCs and projects, which nobody made."""
     counted: Object = {}
-    with cloud.changing():
+    with cloud.reading():
         for kind in cloud.store.kinds():
-            items = [item for item in cloud.store.all(kind) if not (kind == "vpcs" and item["default"])]
+            items = [item for item in cloud.store.all(kind) if not (item.get("default") or item.get("is_default"))]
             if kind != "actions" and items:
                 names = sorted(str(item.get("name") or item.get("ip") or item.get("id", "")) for item in items)
                 counted[kind] = {"count": len(items), "names": names}

@@ -67,16 +67,14 @@ class Store:
 
     def save(self) -> bool:
         """Write what changed since the last time, at once and whole; whether anything did."""
-        text = json.dumps({"objects": self._kinds, "numbers": self._numbers}, indent=1)
+        text = json.dumps({"objects": self._kinds, "numbers": self._numbers})
         if text == self._written:
             return False
         if self._file is not None:
             new = self._file.with_name(f".{self._file.name}")
             descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # user data holds secrets
             with open(descriptor, "w") as handle:  # noqa: PTH123 (a descriptor)
-                handle.write(text)
-                handle.flush()
-                os.fsync(handle.fileno())
+                handle.write(text)  # not synced to the disk: machines do not outlive a power cut either
             new.replace(self._file)
         self._written = text
         return True

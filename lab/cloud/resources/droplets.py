@@ -263,7 +263,7 @@ def _boot(cloud: Cloud, droplet: Object, attached: Sequence[Object], *, stuck: b
 
 
 def _machine(cloud: Cloud, droplet: Object) -> Machine:
-    with cloud.changing():
+    with cloud.reading():
         prefix = IPv4Network(cloud.find("vpcs", droplet["vpc_uuid"])["ip_range"]).prefixlen
     return Machine(
         id=droplet["id"],
@@ -278,12 +278,12 @@ def _machine(cloud: Cloud, droplet: Object) -> Machine:
 
 
 def _lives(cloud: Cloud, droplet: Object) -> bool:
-    with cloud.changing():
+    with cloud.reading():
         return cloud.store.get("droplets", droplet["id"]) is droplet
 
 
 def _namesake_dies(cloud: Cloud, name: str) -> bool:
-    with cloud.changing():
+    with cloud.reading():
         return any(dying["name"] == name for dying in cloud.store.all("dying_droplets"))
 
 

@@ -45,7 +45,7 @@ def free(cloud: Cloud, wanted: Sequence[object], region: str, *, several: bool) 
 
 def plug(cloud: Cloud, droplet: int, id: str) -> None:
     """Attach a volume to a machine, made first if its own making is still under way. Without the lock."""
-    with cloud.changing():
+    with cloud.reading():
         volume = cloud.find("volumes", id)
     _await_release(cloud, id)
     _make(cloud, volume)
@@ -154,7 +154,7 @@ def resume(cloud: Cloud) -> None:
 
 def _make(cloud: Cloud, volume: Object) -> None:
     with cloud.machine(volume["id"]):
-        with cloud.changing():
+        with cloud.reading():
             if cloud.store.get("volumes", volume["id"]) is not volume:
                 return
         cloud.hypervisor.make_volume(volume["id"], volume["name"], volume["size_gigabytes"], volume["filesystem_type"])
@@ -163,7 +163,7 @@ def _make(cloud: Cloud, volume: Object) -> None:
 def _await_release(cloud: Cloud, id: str) -> None:
     """Until no machine that is being ended has it any more."""
     while True:
-        with cloud.changing():
+        with cloud.reading():
             if not any(id in droplet["volume_ids"] for droplet in cloud.store.all("dying_droplets")):
                 return
         time.sleep(_POLL_SECONDS)
