@@ -178,22 +178,25 @@ def add_user(spaces: Spaces, access_key: str, secret_key: str) -> None:
 def grant(spaces: Spaces, bucket: str, access_key: str, permission: str) -> None:
     """Let a key do something with a bucket, which may come later; an empty name means all, now and later.
 
+    `fullaccess` is for all buckets whatever its bucket is, and goes before other permissions, as at DigitalOcean
+    (docs.digitalocean.com/reference/api/reference/spaces-keys/).
+
     Raises:
-        LabError: there is no such key or permission, or `fullaccess` is not for all buckets, as DigitalOcean has it
-            (docs.digitalocean.com/reference/api/reference/spaces-keys/).
+        LabError: there is no such key or permission.
     """
-    if permission not in list(Permission):
-        raise LabError(f"{permission!r} is not a permission of a Spaces key; there are {', '.join(Permission)}")
-    if permission == Permission.FULL and bucket:
-        raise LabError(f"{permission} is for all buckets, and not for {bucket!r} alone")
     with _grants(spaces) as grants:
-        if access_key not in grants:
-            raise LabError(f"there is no key {access_key} in the lab's {_WHAT}")
-        kept = [entry for entry in grants[access_key] if entry[0] != bucket]
-        grants[access_key] = [*kept, [bucket, str(permission)]]
-        _put_role(spaces, access_key, grants[access_key])
-        for name in _named(spaces, [bucket]):
-            _put_policy(spaces, name, grants)
+        old = _entries(grants, access_key)
+        (new,) = _checked([(bucket, permission)])
+        grants[access_key] = [*(entry for entry in old if entry[0] != new[0]), new]
+        _apply(spaces, grants, access_key, [new])
+
+
+def set_grants(spaces: Spaces, access_key: str, wanted: Sequence[tuple[str, str]]) -> None:
+    """From now on a key may do just this: pairs of a bucket and a permission, each as for `grant`, which see for errors."""
+    with _grants(spaces) as grants:
+        old = _entries(grants, access_key)
+        grants[access_key] = _checked(wanted)
+        _apply(spaces, grants, access_key, [*old, *grants[access_key]])
 
 
 def remove_user(spaces: Spaces, access_key: str) -> None:
@@ -203,7 +206,7 @@ def remove_user(spaces: Spaces, access_key: str) -> None:
         # Policies first: versitygw refuses one that names somebody whom it does not know.
         for name in _named(spaces, [bucket for bucket, _ in gone]):
             _put_policy(spaces, name, grants)
-        _admin(spaces, "/delete-user", f"access={quote(access_key)}", accept=(200, 404))
+        _call(spaces, "PATCH", "/delete-user", f"access={quote(access_key)}", accept=(200, 404))
 
 
 def read(folder: Path) -> Kept | None:
@@ -302,6 +305,26 @@ def _read_grants(folder: Path) -> _Grants:
     return grants
 
 
+def _entries(grants: _Grants, access_key: str) -> list[list[str]]:
+    if access_key not in grants:
+        raise LabError(f"there is no key {access_key} in the lab's {_WHAT}")
+    return grants[access_key]
+
+
+def _checked(wanted: Sequence[tuple[str, str]]) -> list[list[str]]:
+    for _, permission in wanted:
+        if permission not in list(Permission):
+            raise LabError(f"{permission!r} is not a permission of a Spaces key; there are {', '.join(Permission)}")
+    return [["" if permission == Permission.FULL else bucket, str(permission)] for bucket, permission in wanted]
+
+
+def _apply(spaces: Spaces, grants: _Grants, access_key: str, changed: Sequence[Sequence[str]]) -> None:
+    role = _xml("MutableProps", Role=_role(grants[access_key]))
+    _call(spaces, "PATCH", "/update-user", f"access={quote(access_key)}", role)
+    for name in _named(spaces, [bucket for bucket, _ in changed]):
+        _put_policy(spaces, name, grants)
+
+
 def _named(spaces: Spaces, buckets: Sequence[str]) -> list[str]:
     """Those that exist of the buckets; an empty name stands for all."""
     existing = sorted(path.name for path in (spaces.folder / "data").iterdir() if not path.name.startswith("."))
@@ -336,14 +359,10 @@ def _role(entries: Sequence[Sequence[str]]) -> str:
 
 def _put_user(spaces: Spaces, access_key: str, secret_key: str, entries: Sequence[Sequence[str]]) -> None:
     account = _xml("Account", Access=access_key, Secret=secret_key, Role=_role(entries), UserID="0", GroupID="0")
-    status = _admin(spaces, "/create-user", "", account, accept=(201, 409))
+    status = _call(spaces, "PATCH", "/create-user", "", account, accept=(201, 409))
     if status == 409:
         properties = _xml("MutableProps", Secret=secret_key, Role=_role(entries))
-        _admin(spaces, "/update-user", f"access={quote(access_key)}", properties)
-
-
-def _put_role(spaces: Spaces, access_key: str, entries: Sequence[Sequence[str]]) -> None:
-    _admin(spaces, "/update-user", f"access={quote(access_key)}", _xml("MutableProps", Role=_role(entries)))
+        _call(spaces, "PATCH", "/update-user", f"access={quote(access_key)}", properties)
 
 
 def _xml(tag: str, **fields: str) -> bytes:
@@ -351,10 +370,6 @@ def _xml(tag: str, **fields: str) -> bytes:
     for name, value in fields.items():
         ET.SubElement(root, name).text = value
     return ET.tostring(root)
-
-
-def _admin(spaces: Spaces, path: str, query: str, body: bytes = b"", accept: Sequence[int] = (200,)) -> int:
-    return _call(spaces, "PATCH", path, query, body, accept)
 
 
 def _call(spaces: Spaces, method: str, path: str, query: str, body: bytes = b"", accept: Sequence[int] = (200,)) -> int:

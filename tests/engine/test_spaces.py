@@ -207,14 +207,28 @@ def test_a_key_that_is_added_again_has_the_new_secret_and_its_old_grants(storage
     client(storage, (access_key, "a" + old)).list_objects_v2(Bucket="again-1")
 
 
-def test_what_digitalocean_does_not_grant_is_refused(storage: Spaces) -> None:
+def test_a_permission_or_key_that_there_is_not_is_refused(storage: Spaces) -> None:
     access_key, _ = user(storage)
     with pytest.raises(LabError, match="is not a permission"):
         spaces.grant(storage, "b", access_key, "write")
-    with pytest.raises(LabError, match="for all buckets"):
-        spaces.grant(storage, "b", access_key, "fullaccess")
     with pytest.raises(LabError, match="no key NOBODY"):
         spaces.grant(storage, "b", "NOBODY", "read")
+
+
+def test_grants_that_are_set_anew_are_all_that_there_are(storage: Spaces) -> None:
+    s3 = client(storage)
+    for bucket in ("anew-1", "anew-2"):
+        s3.create_bucket(Bucket=bucket, ACL="private")
+    key = user(storage, ("", "fullaccess"))
+    spaces.set_grants(storage, key[0], [("anew-1", "readwrite"), ("anew-2", "read")])
+    limited = client(storage, key)
+    limited.put_object(Bucket="anew-1", Key="k", Body=b"v")
+    limited.list_objects_v2(Bucket="anew-2")
+    spaces.set_grants(storage, key[0], [("anew-2", "read")])
+    for refusal in (lambda: limited.list_objects_v2(Bucket="anew-1"), lambda: limited.create_bucket(Bucket="anew-3")):
+        with refused("AccessDenied"):
+            refusal()
+    limited.list_objects_v2(Bucket="anew-2")
 
 
 def test_a_large_object_comes_back_as_it_went(storage: Spaces) -> None:
