@@ -78,7 +78,7 @@ func (c *cloud) droplets() {
 				return member.URN == c.web.URN() && member.Name == c.web.Name
 			}), "%s is missing", c.web.URN())
 		})
-	done(c.VPCs.Delete(c.ctx, c.vpc.ID)).refused(c.report, "VPCs.Delete of one in use", 403, "members")
+	done(c.VPCs.Delete(c.ctx, c.vpc.ID)).refused(c.report, "VPCs.Delete of one in use", 409, "members")
 	done(c.Droplets.Delete(c.ctx, second.ID)).report(c.report, "Droplets.Delete", 204, nil)
 	c.gone("Droplets.Get after its end", second.ID)
 }
@@ -173,7 +173,48 @@ func (c *cloud) dropletActions() {
 	last := act("Shutdown", got(c.DropletActions.Shutdown(c.ctx, id)), "shutdown")
 	c.bare = got(c.Droplets.Get(c.ctx, id)).report(c.report, "Droplets.Get of one renamed", 200,
 		func(check *checks, droplet *godo.Droplet) { check.equal("name", droplet.Name, "godo-bare-renamed") })
+	const larger = "s-4vcpu-8gb"
+	act("Resize", got(c.DropletActions.Resize(c.ctx, id, larger, false)), "resize")
+	got(c.Droplets.Get(c.ctx, id)).report(c.report, "Droplets.Get of one resized", 200,
+		func(check *checks, droplet *godo.Droplet) {
+			check.equal("size_slug", droplet.SizeSlug, larger)
+			check.equal("memory", droplet.Memory, 8192)
+		})
 	act("PowerOn after Shutdown", got(c.DropletActions.PowerOn(c.ctx, id)), "power_on")
+	act("EnableIPv6", got(c.DropletActions.EnableIPv6(c.ctx, id)), "enable_ipv6")
+	act("EnableBackups", got(c.DropletActions.EnableBackups(c.ctx, id)), "enable_backups")
+	policy := &godo.DropletBackupPolicyRequest{Plan: "weekly", Weekday: "SUN", Hour: godo.PtrTo(4)}
+	act("ChangeBackupPolicy", got(c.DropletActions.ChangeBackupPolicy(c.ctx, id, policy)), "change_backup_policy")
+	got(c.Droplets.GetBackupPolicy(c.ctx, id)).report(c.report, "Droplets.GetBackupPolicy", 200,
+		func(check *checks, policy *godo.DropletBackupPolicy) {
+			check.equal("droplet_id", policy.DropletID, id)
+			check.equal("backup_enabled", policy.BackupEnabled, true)
+			if check.that(policy.BackupPolicy != nil, "it has no backup_policy"); policy.BackupPolicy != nil {
+				check.equal("plan", policy.BackupPolicy.Plan, "weekly")
+				check.equal("weekday", policy.BackupPolicy.Weekday, "SUN")
+				check.equal("hour", policy.BackupPolicy.Hour, 4)
+			}
+		})
+	act("DisableBackups", got(c.DropletActions.DisableBackups(c.ctx, id)), "disable_backups")
+	got(c.Droplets.Get(c.ctx, id)).report(c.report, "Droplets.Get of one with IPv6", 200,
+		func(check *checks, droplet *godo.Droplet) {
+			address, err := droplet.PublicIPv6()
+			check.that(err == nil && address != "", "it has no IPv6 address: %v", err)
+			check.that(!slices.Contains(droplet.Features, "backups"), "its features are %v", droplet.Features)
+		})
+	tagged := got(c.DropletActions.PowerCycleByTag(c.ctx, c.tag)).report(c.report, "DropletActions.PowerCycleByTag", 201,
+		func(check *checks, actions []godo.Action) {
+			check.that(len(actions) == 1 && actions[0].ResourceID == c.web.ID, "the actions are %v", actions)
+		})
+	for _, action := range tagged {
+		until(c.report, "Actions.Get of PowerCycleByTag", func() (*godo.Action, *godo.Response, error) {
+			return c.Actions.Get(c.ctx, action.ID)
+		}, func(action *godo.Action) bool { return action.Status == godo.ActionCompleted })
+	}
+	none := func(check *checks, images []godo.Image) { check.equal("their number", len(images), 0) }
+	got(c.Droplets.Backups(c.ctx, id, nil)).report(c.report, "Droplets.Backups", 200, none)
+	got(c.Droplets.Snapshots(c.ctx, id, nil)).report(c.report, "Droplets.Snapshots", 200, none)
+	got(c.Droplets.Kernels(c.ctx, id, nil)).report(c.report, "Droplets.Kernels", 200, nil)
 	got(c.DropletActions.Get(c.ctx, id, last.ID)).report(c.report, "DropletActions.Get", 200,
 		func(check *checks, action *godo.Action) { check.equal("id", action.ID, last.ID) })
 	has := func(check *checks, actions []godo.Action) {

@@ -79,7 +79,7 @@ func (c *cloud) errors() {
 		refused(c.report, "Tags.Create with a token that may only read", 403, "not authorized")
 
 	c.fault(429)
-	got(c.Account.Get(c.ctx)).refused(c.report, "Account.Get beyond the limit", 429, "too many requests")
+	got(c.Account.Get(c.ctx)).refused(c.report, "Account.Get beyond the limit", 429, "rate limit exceeded")
 	c.fault(503)
 	got(c.Account.Get(c.ctx)).refused(c.report, "Account.Get of a cloud in trouble", 503, "")
 	// godo's own retries, which are on unless a caller makes its client otherwise, must get over it.
@@ -93,5 +93,5 @@ func (c *cloud) errors() {
 func (c *cloud) fault(status int) {
 	got(raw[struct{}](c, http.MethodPost, "lab/faults", map[string]any{
 		"method": "GET", "path": "^/v2/account$", "kind": "status", "status": status, "times": 1,
-	})).report(c.report, fmt.Sprintf("a fault %d at will", status), 201, nil)
+	})).report(c.report, fmt.Sprintf("a fault %d at will", status), 204, nil)
 }

@@ -39,8 +39,8 @@ func (c *cloud) loadBalancers() {
 			health := *balancer.HealthCheck
 			health.ProxyProtocol = nil
 			check.equal("health_check", health, godo.HealthCheck{
-				Protocol: "tcp", Port: 6443, CheckIntervalSeconds: 10, ResponseTimeoutSeconds: 5, HealthyThreshold: 5,
-				UnhealthyThreshold: 3,
+				Protocol: "http", Port: 80, Path: "/", CheckIntervalSeconds: 10, ResponseTimeoutSeconds: 5,
+				HealthyThreshold: 3, UnhealthyThreshold: 5,
 			})
 		}
 	}

@@ -18,7 +18,7 @@ func (c *cloud) tags() {
 	request := &godo.TagCreateRequest{Name: c.tag}
 	got(c.Tags.Create(c.ctx, request)).report(c.report, "Tags.Create", 201, is(c.tag))
 	got(c.Tags.Create(c.ctx, &godo.TagCreateRequest{Name: "not a tag"})).
-		refused(c.report, "Tags.Create of a bad name", 422, "name")
+		refused(c.report, "Tags.Create of a bad name", 422, "invalid")
 	got(c.Tags.Get(c.ctx, c.tag)).report(c.report, "Tags.Get", 200, is(c.tag))
 	got(c.Tags.Get(c.ctx, "godo-none")).refused(c.report, "Tags.Get of none", 404, "not")
 	until(c.report, "Tags.List", func() ([]godo.Tag, *godo.Response, error) {

@@ -24,7 +24,7 @@ func (c *cloud) volumes() {
 		Tags: []string{c.tag},
 	}
 	volume := got(c.Storage.CreateVolume(c.ctx, request)).report(c.report, "Storage.CreateVolume", 201, is)
-	got(c.Storage.CreateVolume(c.ctx, request)).refused(c.report, "Storage.CreateVolume of the same one", 409, "name")
+	got(c.Storage.CreateVolume(c.ctx, request)).refused(c.report, "Storage.CreateVolume of the same one", 409, "already exists")
 	got(c.Storage.CreateVolume(c.ctx, &godo.VolumeCreateRequest{Region: region, Name: "Godo_Data", SizeGigaBytes: 1})).
 		refused(c.report, "Storage.CreateVolume of a bad name", 422, "name")
 	got(c.Storage.GetVolume(c.ctx, volume.ID)).report(c.report, "Storage.GetVolume", 200, is)
@@ -41,8 +41,9 @@ func (c *cloud) volumes() {
 		return c.Storage.ListVolumes(c.ctx, &godo.ListVolumeParams{Name: "godo-none"})
 	}, func(volumes []godo.Volume) bool { return len(volumes) == 0 })
 
+	// The API has actions of volumes belong to its "backend", and gives no number of a volume.
 	act := func(name string, a answer[*godo.Action], kind string) *godo.Action {
-		return c.finished("StorageActions."+name, a, 202, kind, "volume", 0)
+		return c.finished("StorageActions."+name, a, 202, kind, "backend", 0)
 	}
 	attached := act("Attach", got(c.StorageActions.Attach(c.ctx, volume.ID, c.web.ID)), "attach_volume")
 	got(c.Storage.GetVolume(c.ctx, volume.ID)).report(c.report, "Storage.GetVolume of one attached", 200,
@@ -54,7 +55,7 @@ func (c *cloud) volumes() {
 			check.equal("volume_ids", droplet.VolumeIDs, []string{volume.ID})
 		})
 	got(c.StorageActions.Attach(c.ctx, volume.ID, c.bare.ID)).
-		refused(c.report, "StorageActions.Attach of one attached", 422, godo.ErrVolumeAlreadyAttached)
+		refused(c.report, "StorageActions.Attach of one attached", 422, "volume is already attached")
 	done(c.Storage.DeleteVolume(c.ctx, volume.ID)).refused(c.report, "Storage.DeleteVolume of one attached", 409, "attached")
 	got(c.StorageActions.Get(c.ctx, volume.ID, attached.ID)).report(c.report, "StorageActions.Get", 200,
 		func(check *checks, action *godo.Action) { check.equal("id", action.ID, attached.ID) })
@@ -70,6 +71,19 @@ func (c *cloud) volumes() {
 	act("DetachByDropletID", got(c.StorageActions.DetachByDropletID(c.ctx, volume.ID, c.web.ID)), "detach_volume")
 	got(c.StorageActions.DetachByDropletID(c.ctx, volume.ID, c.web.ID)).
 		refused(c.report, "StorageActions.DetachByDropletID of one detached", 422, godo.ErrAttachmentNotFound)
+	// godo has no methods for a volume's actions and its end by name.
+	byName := got(raw[struct {
+		Action *godo.Action `json:"action"`
+	}](c, "POST", "v2/volumes/actions", map[string]any{
+		"type": "attach", "volume_name": "godo-data", "droplet_id": c.web.ID, "region": region,
+	}))
+	attach := byName.report(c.report, "a POST of an action by name", 202, nil).Action
+	act("Attach by name", answer[*godo.Action]{attach, byName.response, nil}, "attach_volume")
+	act("DetachByDropletID again", got(c.StorageActions.DetachByDropletID(c.ctx, volume.ID, c.web.ID)), "detach_volume")
+	other := &godo.VolumeCreateRequest{Region: region, Name: "godo-other", SizeGigaBytes: 1}
+	got(c.Storage.CreateVolume(c.ctx, other)).report(c.report, "Storage.CreateVolume of another", 201, nil)
+	got(raw[struct{}](c, "DELETE", "v2/volumes?name=godo-other&region="+region, nil)).
+		report(c.report, "a DELETE by name", 204, nil)
 	done(c.Storage.DeleteVolume(c.ctx, volume.ID)).report(c.report, "Storage.DeleteVolume", 204, nil)
 	got(c.Storage.GetVolume(c.ctx, volume.ID)).refused(c.report, "Storage.GetVolume after its end", 404, "not")
 }
