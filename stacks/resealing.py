@@ -59,8 +59,9 @@ def fill(
     *,
     before: Path,
     value: Callable[[], bytes],
+    replace: bool = False,
 ) -> dict[Path, str]:
-    """The new texts of the tree's files in which something is not sealed yet.
+    """The new texts of the tree's files in which something is not sealed yet, or with `replace` for none of `keys`.
 
     A value that the same file below the folder `before` has, and that opens with `keys`, is taken from there as it is; each
     other one is `value()`, sealed for the PEM `certificate`. Raises SealingError.
@@ -76,6 +77,9 @@ def fill(
         if isinstance(one, Unreadable):
             raise SealingError(opener.problems(one)[0])
         missing = [entry for entry, sealed in entries(one.manifest).items() if not sealed]
+        if replace:
+            opens, _ = opener.open(one.manifest, one.name, one.namespace)
+            missing = [entry for entry in entries(one.manifest) if entry not in opens]
         if not missing or one.position in changes.get(one.file, {}):
             continue
         old = known.get((one.file.relative_to(tree), one.position), {})

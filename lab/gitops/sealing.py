@@ -10,12 +10,15 @@ from stacks.sealing import newest, unopenable
 from tools.files import write_all
 
 
-def seal_tree(tree: Path, stack: str, environments: Sequence[str], identity: Identity, before: Path) -> None:
+def seal_tree(
+    tree: Path, stack: str, environments: Sequence[str], identity: Identity, before: Path, *, replace: bool = False
+) -> None:
     """Writes `tree`/sealing/STACK.pem and seals every empty value of a SealedSecret that the stack's cluster gets.
 
     Each is a random text of 32 characters, a secret of this lab and of nothing else. `before` is the tree as it was pushed
     last, which may be `tree` itself or missing: what is sealed there and opens stays as it is, so that nothing changes from
-    one push to the next. After a rotation of the sealing key everything is sealed again for the new one.
+    one push to the next. After a rotation of the sealing key everything is sealed again for the new one. With `replace` what is
+    sealed for somebody else, as for the real stack that is rehearsed, becomes such a random text too.
     Raises stacks.sealing.SealingError where a file cannot be read, or cannot be sealed again.
     """
     new = newest(identity.sealing_keys)
@@ -26,6 +29,7 @@ def seal_tree(tree: Path, stack: str, environments: Sequence[str], identity: Ide
         new.crt,
         before=before,
         value=lambda: secrets.token_urlsafe(24).encode(),
+        replace=replace,
     )
     write_all({tree / "sealing" / f"{stack}.pem": new.crt, **texts})
     if len(identity.sealing_keys) > 1 and unopenable(tree, environments, [new]):

@@ -51,7 +51,7 @@ def examine(stack: StackFile, variables: Mapping[str, str]) -> list[Finding]:
     settings_finding, settings = check_settings(stack)
     identity_finding, identity = secrets.check_identity(stack, variables)
     checks: list[Callable[[], list[Finding]]] = [
-        lambda: [toolchain.check_cli(variables, stack.path.parent)],
+        lambda: [toolchain.check_cli(variables, stack.root)],
         lambda: toolchain.check_plugins(variables, PROVIDERS),
         lambda: _store(stack, variables),
         lambda: [secrets.check_passphrase(stack, variables)],

@@ -122,7 +122,15 @@ def lab_jobs(lab: stack_lab.StackLab, progress: Progress) -> list[Job]:
             stack_lab.publish_tree(
                 lab,
                 progress,
-                lambda tree: seal_tree(tree, lab.name, seed.environments, done[IDENTITY], before=seed.tree),
+                lambda tree: seal_tree(
+                    tree,
+                    lab.name,
+                    seed.environments,
+                    done[IDENTITY],
+                    before=seed.tree,
+                    # The tree of a stack that is rehearsed has secrets that only the real one opens.
+                    replace=lab.settings.digitalocean is not None,
+                ),
             )
 
     return [

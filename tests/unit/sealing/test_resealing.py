@@ -141,6 +141,22 @@ def test_what_was_sealed_for_another_key_is_filled_anew(tmp_path, tree, write, u
     assert open_sealed(yaml.safe_load(file.read_text()), [old])["bare"] == b"5"
 
 
+def test_what_others_sealed_in_the_tree_is_replaced_only_where_that_is_asked_for(tree, write, unsealed, old, stranger):
+    file = write("apps/web/overlays/dev/a.yaml", unsealed)
+    write_all(filled(tree, tree, old, iter([b"1", b"2", b"3"])))
+    theirs = file.read_text()
+    assert filled(tree, tree, stranger, iter([])) == {}
+    values = iter([b"4", b"5", b"6", b"7"])
+    write_all(
+        fill(tree, ["dev"], [stranger], stranger.crt, before=tree / "none", value=lambda: next(values), replace=True)
+    )
+    assert file.read_text() != theirs
+    assert open_sealed(yaml.safe_load(file.read_text()), [stranger]) == dict(
+        zip(["quoted", "bare", "null", "sealed"], [b"4", b"5", b"6", b"7"], strict=True)
+    )
+    assert fill(tree, ["dev"], [stranger], stranger.crt, before=tree, value=lambda: next(values), replace=True) == {}
+
+
 def test_one_entry_is_sealed_under_the_name_that_it_has_in_the_cluster(tree, write, unsealed, old):
     write("apps/web/overlays/dev/kustomization.yaml", "namePrefix: a-\n")
     write("apps/web/overlays/dev/a.yaml", unsealed)

@@ -40,7 +40,9 @@ def done(monkeypatch):
     monkeypatch.setattr(
         stack_lab, "publish_tree", lambda lab, progress, seal: notes.append("publish_tree") or seal("draft")
     )
-    monkeypatch.setattr(up, "seal_tree", lambda *arguments, before: notes.append((*arguments, before)))
+    monkeypatch.setattr(
+        up, "seal_tree", lambda *arguments, before, replace: notes.append((*arguments, before, replace))
+    )
     monkeypatch.setattr(build, "jobs", lambda _: [graph.Job(name, note(name)) for name in ALL])
     return notes
 
@@ -48,13 +50,18 @@ def done(monkeypatch):
 ALL = (build.CLI, build.S3_SERVER, build.IMAGE, build.ARTIFACTS)
 
 
-def jobs(seed):
-    return up.lab_jobs(Lab("dev", SimpleNamespace(seed=seed)), Progress())
+def jobs(seed, digitalocean=None):
+    return up.lab_jobs(Lab("dev", SimpleNamespace(seed=seed, digitalocean=digitalocean)), Progress())
 
 
 def test_the_tree_is_sealed_with_the_identity_while_it_is_published(done):
     graph.run(jobs(SEED))
-    assert ("draft", "dev", ("dev",), "the identity", "the tree as it was pushed") in done
+    assert ("draft", "dev", ("dev",), "the identity", "the tree as it was pushed", False) in done
+
+
+def test_a_clouds_stack_is_rehearsed_with_made_up_secrets_in_place_of_the_real_ones(done):
+    graph.run(jobs(SEED, digitalocean="a cloud"))
+    assert ("draft", "dev", ("dev",), "the identity", "the tree as it was pushed", True) in done
 
 
 def test_the_tree_is_published_while_hosts_and_builds_still_take_their_time(done, monkeypatch):
