@@ -3,22 +3,26 @@
 import json
 import os
 from dataclasses import replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 
 import pytest
+import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from lab import LabError, cloudinit, faults, hosts, network, ssh
 from lab.lab import Lab
-from lab.record import Record
-from lab.spec import HostSpec, LabSpec
+from lab.record import FIREWALL, Attached, Disk, Record
+from lab.spec import HostSpec, Instance, LabSpec
 
 KEY = Ed25519PrivateKey.generate()
 PRIVATE = KEY.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
 PUBLIC = KEY.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
 HOST = HostSpec("server-a-1", "10.77.0.11", PRIVATE)
+GIVEN = "#cloud-config\n" + yaml.safe_dump({"ssh_keys": {"ed25519_private": PRIVATE, "ed25519_public": PUBLIC + " a"}})
+INSTANCE = Instance("101", IPv4Interface("10.20.0.10/24"), GIVEN, ("ssh-ed25519 OF-THE-CLOUD",), "table inet x {}\n")
+DROPLET = HostSpec("server-a-1", "10.77.0.20", "", instance=INSTANCE)
 
 
 @pytest.fixture
@@ -42,6 +46,75 @@ def test_a_hosts_seed_is_readable_by_root_alone_and_its_name_server_is_the_labs(
     assert (tmp_path / "upper/etc/resolv.conf").read_text() == "nameserver 10.77.0.2\n"
     wires = (tmp_path / "upper/etc/systemd/network/10-eth0.network").read_text()
     assert "Address=10.77.0.11/24\nGateway=10.77.0.1\n" in wires
+
+
+def test_the_machine_of_a_cloud_is_told_its_user_data_word_for_word_and_the_labs_needs_beside_it(
+    lab: LabSpec, tmp_path: Path
+) -> None:
+    cloudinit.write(tmp_path / "upper", lab, DROPLET, "dev-1")
+    seed = tmp_path / "upper" / cloudinit.SEED
+    assert (seed / "user-data").read_text() == GIVEN
+    assert (seed / "user-data").stat().st_mode & 0o777 == 0o600
+    meta = {"instance-id": "101", "local-hostname": "server-a-1", "public-keys": ["ssh-ed25519 OF-THE-CLOUD"]}
+    assert json.loads((seed / "meta-data").read_text()) == meta
+    vendor = yaml.safe_load((seed / "vendor-data").read_text())
+    assert (vendor["disable_root"], vendor["users"]) == (False, [])
+    assert "OPERATOR" not in "".join(path.read_text() for path in seed.iterdir())
+
+
+def test_the_machine_of_a_cloud_has_a_private_address_and_the_way_to_the_metadata_service(lab: LabSpec) -> None:
+    text = cloudinit.network_file(lab, DROPLET)
+    assert "Address=10.77.0.20/24\nGateway=10.77.0.1\n" in text
+    assert "\nAddress=10.20.0.10/24\n" in text
+    assert "[Route]\nDestination=169.254.169.254/32\nScope=link\nPreferredSource=10.77.0.20\n" in text
+    assert "169.254" not in cloudinit.network_file(lab, HOST)
+
+
+@pytest.mark.parametrize(
+    ("user_data", "key"),
+    [
+        (GIVEN, PUBLIC),
+        ("", ""),
+        ("#!/bin/sh\necho ssh_keys\n", ""),
+        ("#cloud-config\n{}\n", ""),
+        ("#cloud-config\nssh_keys: []\n", ""),
+        ("#cloud-config\n- : [\n", ""),
+    ],
+)
+def test_a_host_key_is_pinned_where_the_user_data_gives_one(user_data: str, key: str) -> None:
+    assert cloudinit.given_key(user_data) == key
+
+
+def test_the_machine_of_a_cloud_has_its_firewall_before_its_first_boot(lab: LabSpec) -> None:
+    hosts.create(lab, DROPLET, Path("/cache/base"))
+    home = hosts.folder(lab, DROPLET.name)
+    assert (home / FIREWALL).read_text() == INSTANCE.firewall
+    assert (Record.read(home).host_key, Record.read(home).private) == (PUBLIC, "10.20.0.10/24")
+
+
+def test_nothing_logs_in_to_a_host_that_made_its_own_key(lab: LabSpec) -> None:
+    hosts.create(lab, replace(DROPLET, instance=replace(INSTANCE, user_data="")), Path("/cache/base"))
+    lab.operator_key_file.write_text("key")
+    ssh.write_known_hosts(lab)
+    assert lab.known_hosts_file.read_text() == ""
+    with pytest.raises(LabError, match="server-a-1 made its own host key"):
+        Lab(lab).ssh_command("server-a-1")
+
+
+def test_a_record_of_a_lab_that_knew_of_no_cloud_is_read(lab: LabSpec) -> None:
+    hosts.create(lab, HOST, Path("/cache/base"))
+    path = hosts.folder(lab, HOST.name) / "host.json"
+    note = json.loads(path.read_text())
+    del note["private"]
+    path.write_text(json.dumps(note))
+    assert Record.read(path.parent).private is None
+
+
+def test_what_is_attached_is_read_as_it_was_written(tmp_path: Path) -> None:
+    assert Attached.read(tmp_path) == Attached()
+    attached = Attached(("10.77.0.200",), (Disk("data", "/lab/data.img"),))
+    attached.write(tmp_path)
+    assert Attached.read(tmp_path) == attached
 
 
 def test_a_malformed_host_key_is_refused_without_being_shown(lab: LabSpec) -> None:

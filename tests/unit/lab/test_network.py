@@ -74,3 +74,17 @@ def test_what_is_for_pods_and_services_does_not_leave_the_lab_and_passes_inside_
     assert rule.startswith(f'iifname "{DEV.bridge}" oifname != "{DEV.bridge}" ip daddr ')
     assert "10.42.0.0/16" in rule
     assert "10.43.0.0/16" in rule
+
+
+def test_link_local_addresses_do_not_leave_the_lab_and_what_stays_on_the_bridge_keeps_its_address() -> None:
+    lines = [line.strip() for line in network.masquerade(DEV).splitlines()]
+    assert any("169.254.0.0/16" in line and line.endswith(" drop") for line in lines)
+    assert next(line for line in lines if line.endswith(" masquerade")).startswith(f'oifname != "{DEV.bridge}"')
+
+
+def test_an_announcement_asks_everybody_for_the_address_that_it_is_from() -> None:
+    frame = network._gratuitous_arp(bytes.fromhex("020000000001"), bytes([10, 77, 0, 20]))
+    assert frame.hex(" ") == (
+        "ff ff ff ff ff ff 02 00 00 00 00 01 08 06 "
+        "00 01 08 00 06 04 00 01 02 00 00 00 00 01 0a 4d 00 14 00 00 00 00 00 00 0a 4d 00 14"
+    )
