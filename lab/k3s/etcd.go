@@ -15,9 +15,8 @@ import (
 )
 
 const (
-	etcdLocal       = "https://127.0.0.1:2379"
-	etcdTimeout     = 10 * time.Second
-	promoteInterval = 500 * time.Millisecond
+	etcdLocal   = "https://127.0.0.1:2379"
+	etcdTimeout = 10 * time.Second
 )
 
 func (n *node) peerURL() string { return "https://" + n.ip + ":2380" }
@@ -144,32 +143,4 @@ func (e etcdMembers) AddMember(ctx context.Context, name, peerURL string) (strin
 		initial = append(initial, memberName+"="+member.PeerURLs[0])
 	}
 	return strings.Join(initial, ","), nil
-}
-
-// promoteLearners makes voters of the learners that have caught up, on the server that leads. (A learner
-// cannot ask for it itself: it may not even list the members.)
-func (n *node) promoteLearners(ctx context.Context) {
-	client, err := n.etcdClient()
-	if err != nil {
-		return
-	}
-	defer client.Close()
-	until(ctx, promoteInterval, func() bool {
-		ctx, cancel := context.WithTimeout(ctx, etcdTimeout)
-		defer cancel()
-		status, err := client.Status(ctx, etcdLocal)
-		if err != nil || status.Leader != status.Header.MemberId {
-			return false
-		}
-		list, err := client.MemberList(ctx)
-		if err != nil {
-			return false
-		}
-		for _, member := range list.Members {
-			if member.IsLearner && member.Name != "" {
-				client.MemberPromote(ctx, member.ID) // refused while it is behind: tried again
-			}
-		}
-		return false
-	})
 }

@@ -2,23 +2,18 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"log"
 	"net"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"seedbed/lab/k3s/internal/membership"
 )
 
-const (
-	labelControlPlane = "node-role.kubernetes.io/control-plane"
-	labelEtcd         = "node-role.kubernetes.io/etcd"
-	listTimeout       = 10 * time.Second
-)
+const listTimeout = 10 * time.Second
 
 type kubeClient struct{ *kubernetes.Clientset }
 
@@ -36,24 +31,6 @@ func (k kubeClient) waitReady(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, listTimeout)
 		defer cancel()
 		_, err := k.RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
-		return err == nil
-	})
-}
-
-// labelServer marks this node as a server once it has registered: a kubelet may not do so itself.
-// k3s 1.34 no longer sets the role `master` (k3s-io/k3s#12395); `etcd` is for servers with managed etcd.
-func (k kubeClient) labelServer(ctx context.Context, name string, etcd bool) {
-	labels := map[string]string{labelControlPlane: "true"}
-	if etcd {
-		labels[labelEtcd] = "true"
-	}
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"labels": labels}})
-	if err != nil {
-		log.Printf("level=error msg=\"%v\"", err)
-		return
-	}
-	until(ctx, poll, func() bool {
-		_, err := k.CoreV1().Nodes().Patch(ctx, name, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
 		return err == nil
 	})
 }
@@ -103,7 +80,7 @@ func (k kubeClient) watchNodes(ctx context.Context, seen func([]corev1.Node)) {
 }
 
 func sameRouting(a, b corev1.Node) bool {
-	return a.Spec.PodCIDR == b.Spec.PodCIDR && internalIP(a) == internalIP(b) && a.Labels[labelControlPlane] == b.Labels[labelControlPlane]
+	return a.Spec.PodCIDR == b.Spec.PodCIDR && internalIP(a) == internalIP(b) && a.Labels[membership.LabelControlPlane] == b.Labels[membership.LabelControlPlane]
 }
 
 func internalIP(n corev1.Node) string {
@@ -119,7 +96,7 @@ func internalIP(n corev1.Node) string {
 func servers(nodes []corev1.Node) []string {
 	var out []string
 	for _, item := range nodes {
-		if ip := internalIP(item); ip != "" && item.Labels[labelControlPlane] == "true" {
+		if ip := internalIP(item); ip != "" && item.Labels[membership.LabelControlPlane] == "true" {
 			out = append(out, net.JoinHostPort(ip, apiPort))
 		}
 	}

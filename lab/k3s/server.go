@@ -21,13 +21,20 @@ import (
 
 // startServer returns when the API is ready.
 func (n *node) startServer(ctx context.Context) error {
+	if err := n.mayReset(); err != nil {
+		return err
+	}
+	saving, err := n.snapshotSettings()
+	if err != nil {
+		return err
+	}
 	password, err := n.serverPassword()
 	if err != nil {
 		return err
 	}
 	initialCluster := n.name + "=" + n.peerURL()
 	state := "new"
-	if join := n.conf.Get("server", ""); join != "" && !exists(n.etcdDir()) && !n.conf.Bool("cluster-reset") {
+	if join := n.conf.Get("server", ""); join != "" && !exists(n.etcdDir()) {
 		if initialCluster, err = n.joinServers(ctx, join); err != nil {
 			return err
 		}
@@ -73,10 +80,13 @@ func (n *node) startServer(ctx context.Context) error {
 		return err
 	}
 	n.startControllers()
-	go n.promoteLearners(ctx)
+	if n.clustered() {
+		go n.lead(ctx, kube)
+		go n.scheduleSnapshots(ctx, saving)
+	}
 	go n.deployManifests(ctx)
-	go kube.labelServer(ctx, n.name, n.clustered())
-	return nil
+	go n.describeServer(ctx, kube)
+	return os.RemoveAll(n.resetFlag())
 }
 
 // serverPassword is the secret part of the token: configured, stored, or made now.

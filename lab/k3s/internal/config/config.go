@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"sigs.k8s.io/yaml"
 )
@@ -32,8 +33,10 @@ const DefaultFile = "/etc/rancher/k3s/config.yaml"
 
 // Config holds every value that was set, by flag name.
 type Config struct {
-	values map[string][]string
-	flags  map[string]flag
+	Args    []string // of Snapshot: what to do, and the names to do it to
+	command Command
+	values  map[string][]string
+	flags   map[string]flag
 }
 
 // Load merges, from weak to strong: environment, file, file.d/*.yaml in alphabetical order, command line.
@@ -43,7 +46,7 @@ type Config struct {
 // An unknown flag or key is an error in k3s's own words. (k3s only warns of an unknown key in a server's
 // file; here it is an error there as well, so that a typo cannot pass the lab's tests.)
 func Load(command Command, args []string, getenv func(string) string) (*Config, error) {
-	c := &Config{values: map[string][]string{}, flags: flagsOf(command)}
+	c := &Config{command: command, values: map[string][]string{}, flags: flagsOf(command)}
 	flags, err := c.parse(args)
 	if err != nil {
 		return nil, err
@@ -72,15 +75,18 @@ func flagsOf(command Command) map[string]flag {
 		maps.Copy(flags, serverOnlyFlags)
 	}
 	if command == Snapshot {
-		flags["name"] = flag{}
-		flags["dir"] = flag{}
+		maps.Copy(flags, snapshotFlags)
 	}
 	return flags
 }
 
 func (c *Config) lookup(name string) (string, flag, error) {
-	if full, ok := aliases[name]; ok {
+	if full, ok := snapshotAliases[name]; ok && c.command == Snapshot {
 		name = full
+	} else if full, ok := aliases[name]; ok {
+		name = full
+	} else if c.command == Snapshot && (name == "s3" || strings.HasPrefix(name, "s3-")) {
+		name = "etcd-" + name
 	}
 	f, ok := c.flags[name]
 	if !ok {
@@ -95,6 +101,13 @@ func (c *Config) parse(args []string) (map[string][]string, error) {
 		arg := args[0]
 		args = args[1:]
 		name, value, hasValue := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(arg, "-"), "-"), "=")
+		if c.command == Snapshot && (!strings.HasPrefix(arg, "-") || len(c.Args) > 1) {
+			if c.Args = append(c.Args, arg); strings.HasPrefix(arg, "-") {
+				// k3s would take it for a snapshot's name too, and say that there is none.
+				return nil, fmt.Errorf("%q is behind a snapshot's name: flags go before the names", arg)
+			}
+			continue
+		}
 		if !strings.HasPrefix(arg, "-") || name == "" {
 			return nil, fmt.Errorf("unexpected argument %q", arg)
 		}
@@ -121,17 +134,18 @@ func (c *Config) parse(args []string) (map[string][]string, error) {
 }
 
 func (c *Config) readFiles(file string, explicit, skipUnknown bool) error {
-	files, err := filepath.Glob(file + ".d/*")
+	found, err := filepath.Glob(file + ".d/*")
 	if err != nil {
 		return err
 	}
-	slices.Sort(files)
-	for i, path := range append([]string{file}, files...) {
-		if ext := filepath.Ext(path); i > 0 && ext != ".yaml" && ext != ".yml" {
-			continue
-		}
+	dropIns := slices.DeleteFunc(found, func(path string) bool {
+		ext := filepath.Ext(path)
+		return ext != ".yaml" && ext != ".yml"
+	})
+	slices.Sort(dropIns)
+	for i, path := range append([]string{file}, dropIns...) {
 		data, err := os.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) && (i > 0 || !explicit) {
+		if errors.Is(err, fs.ErrNotExist) && (i > 0 || !explicit || len(dropIns) > 0) {
 			continue
 		}
 		if err != nil {
@@ -206,12 +220,21 @@ func (c *Config) check() error {
 		if f.effect == refused && c.isSet(name) {
 			return fmt.Errorf("--%s is a k3s feature that this lab stand-in does not have", name)
 		}
-		if f.kind == boolean {
-			if v := c.Get(name, "false"); v != "" {
-				if _, err := strconv.ParseBool(v); err != nil {
-					return fmt.Errorf("invalid boolean value %q for -%s", v, name)
-				}
-			}
+		v := c.Get(name, "")
+		if v == "" {
+			continue
+		}
+		var err error
+		switch f.kind {
+		case boolean:
+			_, err = strconv.ParseBool(v)
+		case number:
+			_, err = strconv.Atoi(v)
+		case duration:
+			_, err = time.ParseDuration(v)
+		}
+		if err != nil {
+			return fmt.Errorf("invalid %s value %q for -%s", f.kind, v, name)
 		}
 	}
 	return nil
@@ -234,6 +257,22 @@ func (c *Config) Get(name, otherwise string) string {
 func (c *Config) Bool(name string) bool {
 	on, _ := strconv.ParseBool(c.Get(name, "false"))
 	return on
+}
+
+// Number gives the value of a numeric setting, or the default.
+func (c *Config) Number(name string, otherwise int) int {
+	if n, err := strconv.Atoi(c.Get(name, "")); err == nil {
+		return n
+	}
+	return otherwise
+}
+
+// Duration gives the value of a setting such as 5m0s, or the default.
+func (c *Config) Duration(name string, otherwise time.Duration) time.Duration {
+	if d, err := time.ParseDuration(c.Get(name, "")); err == nil {
+		return d
+	}
+	return otherwise
 }
 
 // List gives the values of a repeatable setting as they were given.

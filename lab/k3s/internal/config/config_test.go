@@ -60,6 +60,37 @@ func TestALaterDropInReplacesAndAPlusKeyAppends(t *testing.T) {
 	}
 }
 
+func TestWhatIsKnownLateIsAddedByDropIns(t *testing.T) {
+	file := write(t, "tls-san: [k8s.example.org, 10.20.0.11]\nserver: https://10.20.0.11:6443\n", map[string]string{
+		"80-endpoint.yaml":  "tls-san+: [203.0.113.3]\nserver: https://203.0.113.3:6443\n",
+		"90-snapshots.yaml": "tls-san+: 203.0.113.4\netcd-s3-access-key: key\n", // k3s takes one value for a list of one
+	})
+	c := load(t, Server, file)
+	if got := c.Split("tls-san"); !slices.Equal(got, []string{"k8s.example.org", "10.20.0.11", "203.0.113.3", "203.0.113.4"}) {
+		t.Errorf("tls-san = %v", got)
+	}
+	if got := c.Get("server", ""); got != "https://203.0.113.3:6443" {
+		t.Errorf("server = %q", got)
+	}
+	if got := load(t, Agent, write(t, "{}\n", map[string]string{"80-endpoint.yaml": "server: https://203.0.113.3:6443\n"})).Get("server", ""); got != "https://203.0.113.3:6443" {
+		t.Errorf("an agent's server = %q", got)
+	}
+	only := filepath.Join(t.TempDir(), "config.yaml") // drop-ins alone, adding to what is not there
+	if err := os.Mkdir(only+".d", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(only+".d/80-endpoint.yaml", []byte("tls-san+: [203.0.113.3]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(Server, nil, env(map[string]string{"K3S_CONFIG_FILE": only}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Split("tls-san"); !slices.Equal(got, []string{"203.0.113.3"}) {
+		t.Errorf("tls-san = %v", got)
+	}
+}
+
 func TestTheCommandLineBeatsTheFileAndReplacesLists(t *testing.T) {
 	file := write(t, "node-label: [one=1]\nserver: https://file:6443\n", nil)
 	c := load(t, Server, file, "--node-label=two=2", "--node-label", "three=3", "-s", "https://flag:6443")
@@ -124,6 +155,36 @@ func TestTheSnapshotCommandSkipsKeysItDoesNotKnow(t *testing.T) {
 	c := load(t, Snapshot, write(t, "future-key: 1\nnode-name: a\n", nil), "--name", "before-upgrade")
 	if c.Get("node-name", "") != "a" || c.Get("name", "") != "before-upgrade" {
 		t.Error("the known settings are lost")
+	}
+}
+
+func TestTheSnapshotCommandTakesFlagsBeforeAndBehindTheAction(t *testing.T) {
+	file := write(t, "token: t\netcd-s3-folder: dev\n", nil)
+	c := load(t, Snapshot, file, "--s3", "--s3-bucket", "b", "delete", "--snapshot-retention=3", "--dir", "/d", "-o", "json", "one", "two")
+	if !slices.Equal(c.Args, []string{"delete", "one", "two"}) {
+		t.Errorf("args = %v", c.Args)
+	}
+	for name, want := range map[string]string{
+		"etcd-s3": "true", "etcd-s3-bucket": "b", "etcd-s3-folder": "dev", "etcd-snapshot-retention": "3", "etcd-snapshot-dir": "/d", "output": "json",
+	} {
+		if got := c.Get(name, ""); got != want {
+			t.Errorf("%s = %q", name, got)
+		}
+	}
+	if _, err := Load(Snapshot, []string{"--config", file, "delete", "one", "--s3"}, noEnv); err == nil || !strings.Contains(err.Error(), "flags go before") {
+		t.Error(err)
+	}
+	if _, err := Load(Server, []string{"--config", file, "--s3"}, noEnv); err == nil {
+		t.Error("a server took a flag of etcd-snapshot")
+	}
+}
+
+func TestNumbersAndDurationsAreChecked(t *testing.T) {
+	for _, text := range []string{"etcd-snapshot-retention: many\n", "etcd-s3-timeout: 5\n", "etcd-s3-retention: 1.5\n"} {
+		_, err := Load(Server, []string{"--config", write(t, text, nil)}, noEnv)
+		if err == nil || !strings.Contains(err.Error(), "for -"+text[:strings.Index(text, ":")]) {
+			t.Errorf("%q: %v", text, err)
+		}
 	}
 }
 

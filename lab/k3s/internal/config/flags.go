@@ -9,12 +9,14 @@ const (
 	refused         // would change what the cluster is: better to stop than to ignore it
 )
 
-type kind int
+type kind string
 
 const (
-	text kind = iota
-	list
-	boolean
+	text     kind = ""
+	list     kind = "list"
+	boolean  kind = "boolean"
+	number   kind = "number"
+	duration kind = "duration"
 )
 
 type flag struct {
@@ -102,6 +104,24 @@ var (
 		"etcd-arg":                    {kind: list},
 		"etcd-expose-metrics":         {kind: boolean},
 		"etcd-snapshot-dir":           {},
+		"etcd-disable-snapshots":      {kind: boolean},
+		"etcd-snapshot-name":          {},
+		"etcd-snapshot-schedule-cron": {},
+		"etcd-snapshot-retention":     {kind: number},
+		"etcd-s3":                     {kind: boolean},
+		"etcd-s3-endpoint":            {},
+		"etcd-s3-endpoint-ca":         {},
+		"etcd-s3-skip-ssl-verify":     {kind: boolean},
+		"etcd-s3-access-key":          {env: "AWS_ACCESS_KEY_ID"},
+		"etcd-s3-secret-key":          {env: "AWS_SECRET_ACCESS_KEY"},
+		"etcd-s3-session-token":       {env: "AWS_SESSION_TOKEN"},
+		"etcd-s3-bucket":              {},
+		"etcd-s3-bucket-lookup-type":  {},
+		"etcd-s3-region":              {},
+		"etcd-s3-folder":              {},
+		"etcd-s3-insecure":            {kind: boolean},
+		"etcd-s3-timeout":             {kind: duration},
+		"etcd-s3-retention":           {kind: number},
 		"system-default-registry":     {env: "K3S_SYSTEM_DEFAULT_REGISTRY"},
 
 		"https-listen-port":                 {effect: inert},
@@ -125,29 +145,13 @@ var (
 		"disable-cloud-controller":          {kind: boolean, effect: inert},
 		"disable-network-policy":            {kind: boolean, effect: inert},
 		"disable-helm-controller":           {kind: boolean, effect: inert},
-		"etcd-disable-snapshots":            {kind: boolean, effect: inert},
-		"etcd-snapshot-name":                {effect: inert},
-		"etcd-snapshot-schedule-cron":       {effect: inert},
 		"etcd-snapshot-reconcile-interval":  {effect: inert},
-		"etcd-snapshot-retention":           {effect: inert},
-		"etcd-snapshot-compress":            {kind: boolean, effect: inert},
-		"etcd-s3":                           {kind: boolean, effect: inert},
-		"etcd-s3-endpoint":                  {effect: inert},
-		"etcd-s3-endpoint-ca":               {effect: inert},
-		"etcd-s3-skip-ssl-verify":           {kind: boolean, effect: inert},
-		"etcd-s3-access-key":                {effect: inert},
-		"etcd-s3-secret-key":                {effect: inert},
-		"etcd-s3-session-token":             {effect: inert},
-		"etcd-s3-bucket":                    {effect: inert},
-		"etcd-s3-bucket-lookup-type":        {effect: inert},
-		"etcd-s3-region":                    {effect: inert},
-		"etcd-s3-folder":                    {effect: inert},
 		"etcd-s3-proxy":                     {effect: inert},
 		"etcd-s3-config-secret":             {effect: inert},
-		"etcd-s3-insecure":                  {kind: boolean, effect: inert},
-		"etcd-s3-timeout":                   {effect: inert},
-		"etcd-s3-retention":                 {effect: inert},
 		"kine-tls":                          {kind: boolean, effect: inert},
+
+		// Releases from 1.35 on cannot restore what they compressed (k3s-io/k3s#14526); the lab must not hide that.
+		"etcd-snapshot-compress": {kind: boolean, effect: refused},
 
 		"datastore-endpoint":         {effect: refused, env: "K3S_DATASTORE_ENDPOINT"},
 		"datastore-cafile":           {effect: refused, env: "K3S_DATASTORE_CAFILE"},
@@ -156,6 +160,19 @@ var (
 		"disable-apiserver":          {kind: boolean, effect: refused},
 		"disable-controller-manager": {kind: boolean, effect: refused},
 		"disable-etcd":               {kind: boolean, effect: refused},
+	}
+
+	// Of `k3s etcd-snapshot` alone. Source: k3s-io/k3s pkg/cli/cmds/etcd_snapshot.go.
+	snapshotFlags = map[string]flag{
+		"name":        {},
+		"output":      {},
+		"etcd-token":  {effect: inert},
+		"etcd-server": {effect: refused},
+	}
+
+	snapshotAliases = map[string]string{
+		"dir": "etcd-snapshot-dir", "snapshot-compress": "etcd-snapshot-compress", "snapshot-retention": "etcd-snapshot-retention",
+		"o": "output", "t": "etcd-token", "s": "etcd-server",
 	}
 
 	aliases = map[string]string{
