@@ -14,7 +14,7 @@ from pathlib import Path
 from tools import ToolError
 from tools.versions import pinned
 
-PROVIDERS = ("command", "kubernetes")
+PROVIDERS = ("command", "digitalocean", "kubernetes")
 """The providers that a drop-in exists for, in lab/plugins/."""
 
 MARK = "# Made by seedbed: a drop-in, not the official plugin."

@@ -3,7 +3,7 @@
 import asyncio
 from http import HTTPStatus
 
-from lab.plugins.protocol.values import Properties, Value
+from lab.plugins.protocol.values import Properties
 
 from . import creating
 from .api import Body
@@ -17,7 +17,7 @@ async def _create_project(work: Work, inputs: Properties) -> Created:
     body = {
         "name": inputs["name"],
         "purpose": inputs["purpose"],
-        **given(description=inputs.get("description"), environment=inputs.get("environment")),
+        **given(description=inputs.get("description"), environment=inputs.get("environment", "").capitalize()),
     }
     began = creating.now()
 
@@ -50,7 +50,7 @@ def _project_body(inputs: Properties) -> Body:
         "name": inputs["name"],
         "description": inputs.get("description") or "",
         "purpose": inputs["purpose"],
-        "environment": inputs.get("environment") or "",
+        "environment": inputs.get("environment", "").capitalize(),
         "is_default": inputs["isDefault"],
     }
 
@@ -120,10 +120,6 @@ async def _delete_project(work: Work, id_: str, state: Properties) -> None:  # n
     await work.until(missing)
 
 
-def _any_case(old: Value, new: Value, inputs: Properties) -> bool:  # noqa: ARG001
-    return str(old or "").lower() == str(new or "").lower()
-
-
 PROJECT = Kind(
     token="digitalocean:index/project:Project",  # noqa: S106
     noun="project",
@@ -131,9 +127,7 @@ PROJECT = Kind(
         "name": string(required=True),
         "description": string(default=""),
         "purpose": string(default="Web Application"),
-        "environment": string(
-            values=("development", "staging", "production", "Development", "Staging", "Production"), same=_any_case
-        ),
+        "environment": string(values=("Development", "Staging", "Production"), any_case=True),
         "isDefault": boolean(default=False),
         "resources": set_of(string(), computed=True),
     },

@@ -76,9 +76,9 @@ def _body(inputs: Properties) -> Body:
             vpc_uuid=inputs.get("vpcUuid"),
             project_id=inputs.get("projectId"),
             http_idle_timeout_seconds=inputs.get("httpIdleTimeoutSeconds"),
-            type=inputs.get("type"),
-            network=inputs.get("network"),
-            network_stack=inputs.get("networkStack"),
+            type=inputs.get("type", "").upper(),
+            network=inputs.get("network", "").upper(),
+            network_stack=inputs.get("networkStack", "").upper(),
             tls_cipher_policy=inputs.get("tlsCipherPolicy"),
         ),
         **({"health_check": _snaked(inputs["healthcheck"])} if inputs.get("healthcheck") else {}),
@@ -204,10 +204,6 @@ def _same_size(old: Value, new: Value, inputs: Properties) -> bool:  # noqa: ARG
     return not old or not new
 
 
-def _any_case(old: Value, new: Value, inputs: Properties) -> bool:  # noqa: ARG001
-    return str(old or "").upper() == str(new or "").upper()
-
-
 LOAD_BALANCER = Kind(
     token="digitalocean:index/loadBalancer:LoadBalancer",  # noqa: S106
     noun="load balancer",
@@ -230,9 +226,9 @@ LOAD_BALANCER = Kind(
         "httpIdleTimeoutSeconds": integer(computed=True),
         "projectId": string(computed=True),
         "firewall": object_of({"allows": list_of(string()), "denies": list_of(string())}, computed=True),
-        "type": string(replaces=True, values=("REGIONAL", "REGIONAL_NETWORK"), same=_any_case),
-        "network": string(replaces=True, values=("EXTERNAL", "INTERNAL"), same=_any_case),
-        "networkStack": string(replaces=True, values=("IPV4", "DUALSTACK"), same=_any_case),
+        "type": string(replaces=True, values=("REGIONAL", "REGIONAL_NETWORK"), any_case=True),
+        "network": string(replaces=True, values=("EXTERNAL", "INTERNAL"), any_case=True),
+        "networkStack": string(replaces=True, values=("IPV4", "DUALSTACK"), any_case=True),
         "tlsCipherPolicy": string(computed=True, values=("DEFAULT", "STRONG")),
     },
     computed=("ip", "ipv6", "loadBalancerUrn", "status"),

@@ -301,7 +301,7 @@ KEY = Kind(
         "grants": list_of(
             object_of(
                 {
-                    "bucket": string(required=True),
+                    "bucket": string(required=True, may_be_empty=True),
                     "permission": string(required=True, values=("read", "readwrite", "fullaccess")),
                 }
             )

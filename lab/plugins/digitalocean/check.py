@@ -126,9 +126,9 @@ def _converted(form: Form, value: Value) -> Value:
 
 def _wrong(field: Field, value: Value) -> str:
     if field.form is Form.STRING:
-        if not value and field.required:
+        if not value and field.required and not field.may_be_empty:
             return "expected it not to be empty"
-        if field.values and value not in field.values:
+        if field.values and not _among(value, field):
             return f"expected one of {', '.join(field.values)}"
         if value and field.pattern is not None and not field.pattern.fullmatch(value):
             return f"may contain {field.form_says}"
@@ -138,6 +138,12 @@ def _wrong(field: Field, value: Value) -> str:
         if field.most is not None and value > field.most:
             return f"expected at most {field.most}"
     return ""
+
+
+def _among(value: str, field: Field) -> bool:
+    if field.any_case:
+        return value.casefold() in {one.casefold() for one in field.values}
+    return value in field.values
 
 
 def _form(value: Value) -> str:

@@ -6,6 +6,7 @@ from http import HTTPStatus
 
 from lab.plugins.protocol import PluginError
 
+_TAKEN = re.compile(r"already|exists|in use|duplicate|unique|taken", re.IGNORECASE)
 _CAPACITY = re.compile(
     r"capacity|not available in|unavailable in|currently unavailable|exceed|limit|maximum number", re.IGNORECASE
 )
@@ -62,7 +63,7 @@ def _remedy(status: int, message: str, reset: float | None) -> str:
                 return "The account's limit of requests is used up: run it again in a few minutes"
             moment = datetime.fromtimestamp(datetime.now(UTC).timestamp() + reset, UTC)
             return f"The account's limit of requests is used up until {moment:%H:%M} UTC: run it again then"
-        case HTTPStatus.CONFLICT:
+        case HTTPStatus.CONFLICT if _TAKEN.search(message):
             return "If it is yours, import it with `pulumi import`, or delete it, or choose another name"
     if status < HTTPStatus.INTERNAL_SERVER_ERROR and _CAPACITY.search(message):
         return "Choose another size or region, or have the account's limit raised, and run it again"

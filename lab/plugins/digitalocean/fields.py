@@ -32,12 +32,12 @@ class Field:
 
     Args:
         form: of the value; `element` that of a list's or set's elements, `fields` those of an object.
-        required: it must be there.
+        required: it must be there, and not be empty unless it `may_be_empty`.
         computed: the API says where the program does not; its absence is then no change.
         default: filled in where it is missing.
         replaces: another value makes another resource (ForceNew); with `replaces_if`, only where that is true of the
             stored old and new one.
-        values: the strings that are allowed, if not all; `most` and `least` bound integers.
+        values: the strings that are allowed, if not all, in any case with `any_case`; `most` and `least` bound integers.
         pattern: what a string must match, and `form_says` how to say that.
         stored: what the state holds of a value (StateFunc).
         same: of (stored old, stored new, all new inputs): whether there is no difference (DiffSuppressFunc).
@@ -45,11 +45,13 @@ class Field:
 
     form: Form
     required: bool = False
+    may_be_empty: bool = False
     computed: bool = False
     default: Value = None
     replaces: bool = False
     replaces_if: Callable[[Value, Value], bool] | None = None
     values: tuple[str, ...] = ()
+    any_case: bool = False
     least: int | None = None
     most: int | None = None
     pattern: re.Pattern[str] | None = None
@@ -119,6 +121,8 @@ def canonical(field: Field, value: Value) -> Value:
     if field.fields is not None:
         found = {name: canonical(one, value.get(name)) for name, one in sorted(field.fields.items())}
         return {name: item for name, item in found.items() if item is not None} or None
+    if field.any_case:
+        return value.casefold()
     return float(value) if field.form is Form.INTEGER else value
 
 

@@ -69,7 +69,7 @@ class Lifecycle:
             id_, kept = kind.identity(id_)
         work = self._work(kind, kept or {"name": id_}, kind.times.update, log)
         try:
-            shown = await kind.read(work, id_, kept)
+            shown = await kind.read(work, id_, plain(kept))
         except PluginError as error:
             raise PluginError(f"read {work.name} ({id_}): {error}") from None
         if shown is None:
@@ -111,7 +111,7 @@ class Lifecycle:
 
 
 async def _there(kind: Kind, work: Work, id_: str, kept: Properties) -> Properties:
-    found = await kind.read(work, id_, kept)
+    found = await kind.read(work, id_, plain(kept))
     if found is None:
         raise PluginError("it is gone: someone else has deleted it. Run `pulumi refresh`, and run it again")
     return found
@@ -120,6 +120,6 @@ async def _there(kind: Kind, work: Work, id_: str, kept: Properties) -> Properti
 async def _shown(kind: Kind, work: Work, id_: str, kept: Properties) -> Properties:
     """What the API shows, nothing if it does not: for the state of what went wrong already."""
     try:
-        return await kind.read(work, id_, kept) or {}
+        return await kind.read(work, id_, plain(kept)) or {}
     except PluginError:
         return {}

@@ -73,11 +73,11 @@ async def _delete_vpc(work: Work, id_: str, state: Properties) -> None:  # noqa:
             await remove(work, "vpcs", id_)
         except ApiError as error:
             # What was just deleted is among its members for a while.
-            if error.status != HTTPStatus.FORBIDDEN:
+            late = asyncio.get_running_loop().time() >= work.deadline
+            refused = error.status in (HTTPStatus.FORBIDDEN, HTTPStatus.CONFLICT)
+            if late or not (refused and error.says("members")):
                 raise
-            if asyncio.get_running_loop().time() >= work.deadline:
-                raise
-            return f"not to be deleted yet: {error.message}"
+            return "not to be deleted yet, as it has members"
         return None
 
     await work.until(missing)

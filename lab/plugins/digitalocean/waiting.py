@@ -6,11 +6,14 @@ from collections.abc import Awaitable, Callable
 from lab.plugins.protocol import PluginError
 from lab.plugins.protocol.log import Log, Severity
 
-SHORTEST_SECONDS = 0.5
+SHORTEST_SECONDS = 0.25
 LONGEST_SECONDS = 5.0
 GROWTH = 1.5
 POLLS_PER_MINUTE = 120
-"""In all, whatever is waited for: half of what `retry.Pace` lets through."""
+"""In all, however many are waited for: half of what `retry.Pace` lets through."""
+
+FEW = 4
+"""As many ask as they like: once their intervals are long, they are far below that."""
 
 
 class StillWaitingError(PluginError):
@@ -41,7 +44,8 @@ class Waiting:
                     raise StillWaitingError(f"{what} is still {status} after {spent:.0f} s")
                 await log(Severity.INFO, f"{what} is {status}, for {spent:.0f} s", status=True)
                 said = True
-                await asyncio.sleep(min(max(interval, self._waiting * 60.0 / POLLS_PER_MINUTE), left))
+                shared = self._waiting * 60.0 / POLLS_PER_MINUTE if self._waiting > FEW else 0.0
+                await asyncio.sleep(min(max(interval, shared), left))
                 interval = min(interval * GROWTH, LONGEST_SECONDS)
         finally:
             self._waiting -= 1

@@ -10,8 +10,12 @@ from pathlib import Path
 import pytest
 
 from lab import artifacts
+from lab.cloud import spaces as lab_spaces
+from lab.cloud.spaces import Spaces
 from tests.engine.conformance.apiserver import ApiServer, api_server
+from tests.engine.conformance.cloud import PaperCloud, paper_cloud
 from tests.engine.conformance.harness import Server, Stack, copied_stack, new_stack, sshd
+from tools import toolchain as toolchain_module
 from tools.debian import ensure_packages
 from tools.progress import Progress
 from tools.toolchain import Toolchain
@@ -28,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def known_deviation(request: pytest.FixtureRequest, toolchain: Toolchain) -> None:
     """Marks the rules that the official plugin breaks as expected failures when it is the one under test."""
     marker = request.node.get_closest_marker("official_breaks")
-    plugin = "kubernetes" if "kubernetes" in request.path.name else "command"
+    plugin = next((name for name in ("digitalocean", "kubernetes") if name in request.path.name), "command")
     if marker is not None and f"resource-{plugin}" not in toolchain.drop_ins:
         request.applymarker(pytest.mark.xfail(reason=marker.args[0], strict=False))
 
@@ -49,6 +53,24 @@ def stack(empty_stack: Stack, tmp_path: Path) -> Stack:
 def shared_stack(empty_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Stack:
     """A stack for the rules of one file that only look at what one `up` left."""
     return copied_stack(empty_stack, tmp_path_factory.mktemp("shared") / "stack")
+
+
+@pytest.fixture
+def cloud(stack: Stack, tmp_path: Path) -> Iterator[PaperCloud]:
+    """A cloud on paper of the test's own, which its stack uses."""
+    with paper_cloud(tmp_path / "cloud") as served:
+        stack.environment.update(served.environment())
+        yield served
+
+
+@pytest.fixture(scope="session")
+def spaces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spaces]:
+    """The object storage of the lab's cloud, on this machine itself."""
+    folder = tmp_path_factory.mktemp("spaces")
+    try:
+        yield lab_spaces.ensure(folder, "conformance", None, "127.0.0.1", toolchain_module.versitygw(Progress()))
+    finally:
+        lab_spaces.stop(folder)
 
 
 @pytest.fixture(scope="session")

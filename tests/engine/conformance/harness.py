@@ -30,7 +30,7 @@ from pulumi_command import remote
 Program = Callable[[], None]
 
 TIMEOUT_SECONDS = 60
-TYPES = ("command:", "kubernetes:", "pulumi:providers:kubernetes")
+TYPES = ("command:", "digitalocean:", "kubernetes:", "pulumi:providers:kubernetes")
 STACK = "organization/conformance/test"
 PASSPHRASE = "conformance"
 

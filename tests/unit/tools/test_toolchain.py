@@ -58,7 +58,7 @@ def test_without_another_source_the_cli_is_built_and_drop_ins_stand_beside_it(cl
     assert found.pulumi == clone / BIN / "pulumi"
     assert found.home == clone / ".tools" / "pulumi-home"
     assert found.home.stat().st_mode & 0o777 == 0o700
-    assert found.drop_ins == ["language-python", "resource-command", "resource-kubernetes"]
+    assert found.drop_ins == ["language-python", "resource-command", "resource-digitalocean", "resource-kubernetes"]
     assert not found.pulumi.is_symlink()
     host = (clone / BIN / "pulumi-language-python").read_text()
     assert f"exec {clone}/.venv/bin/python -u -P {clone}/lab/plugins/language/host.py" in host
@@ -67,7 +67,10 @@ def test_without_another_source_the_cli_is_built_and_drop_ins_stand_beside_it(cl
 
 def test_what_stands_in_is_named_when_it_is_put_there(clone: Path, capsys):
     toolchain.ensure(Progress(), clone)
-    assert "not the official ones: language-python, resource-command, resource-kubernetes" in capsys.readouterr().err
+    assert (
+        "not the official ones: language-python, resource-command, resource-digitalocean, resource-kubernetes"
+        in capsys.readouterr().err
+    )
 
     toolchain.ensure(Progress(), clone)
     assert "not the official ones" not in capsys.readouterr().err
@@ -90,7 +93,11 @@ def test_an_official_cli_on_path_comes_first_and_gets_the_official_plugin(
 def test_a_drop_in_stands_in_for_a_plugin_that_an_official_cli_cannot_download(clone: Path, tmp_path: Path):
     pulumi(tmp_path / "path", "3.260.1")
 
-    assert toolchain.ensure(Progress(), clone).drop_ins == ["resource-command", "resource-kubernetes"]
+    assert toolchain.ensure(Progress(), clone).drop_ins == [
+        "resource-command",
+        "resource-digitalocean",
+        "resource-kubernetes",
+    ]
     assert dropins.is_provider_drop_in(clone, "command")
 
 
