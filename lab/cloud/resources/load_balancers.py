@@ -23,6 +23,9 @@ from lab.cloud.store import Object
 FIRST, LAST = 3, 9
 """Where in the lab's subnet the public addresses are."""
 
+SIZES = {"lb-small": 1, "lb-medium": 3, "lb-large": 6}
+"""Nodes of the older sizes."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _TARGETS = {"tcp": ("tcp",), "http": ("http",), "https": ("https",)}
 """What an entry protocol may lead to where nothing is decrypted on the way."""
@@ -235,9 +238,12 @@ def _whole(body: Mapping[str, Any], name: str, default: int, least: int, most: i
 
 
 def _size(request: Request, old: Object | None) -> int:
-    """Nodes; the older `size` of three slugs is none in this cloud's regions."""
-    if request.body.get("size"):
-        raise unprocessable("size has been replaced by size_unit in this region")
+    """Nodes, as `size_unit` or by the older slugs of `size`."""
+    slug = request.body.get("size")
+    if slug and request.body.get("size_unit"):
+        raise unprocessable("size and size_unit exclude each other")
+    if slug:
+        return SIZES[_one_of(request.body, "size", tuple(SIZES))]
     return _whole(request.body, "size_unit", old["size_unit"] if old else 1, 1, 100)
 
 

@@ -27,6 +27,8 @@ def create(request: Request, cloud: Cloud) -> Reply:
     slug = droplet["region"]["slug"] if droplet else request.body.get("region")
     if not slug:
         raise unprocessable("either droplet_id or region is required")
+    if len(cloud.store.all("reserved_ips")) >= cloud.account.reserved_ip_limit:
+        raise unprocessable("creating this reserved IP will exceed your reserved IP limit")
     address = cloud.free_public(FIRST, LAST)
     reserved = {"ip": address, "region": catalogue.region(slug), "_droplet": None, "_wanted": None, "_public": address}
     projects.enter(cloud, f"do:reservedip:{address}", request.body.get("project_id"))

@@ -164,7 +164,8 @@ def test_an_update_is_of_everything_but_region_and_vpc(api, vpc):
         ({"health_check": {"check_interval_seconds": 2}}, "check_interval_seconds must be between 3 and 300"),
         ({"health_check": {"healthy_threshold": 11}}, "healthy_threshold must be between 2 and 10"),
         ({"size_unit": 0}, "size_unit"),
-        ({"size": "lb-small"}, "size_unit"),
+        ({"size": "lb-huge"}, "size must be one of"),
+        ({"size": "lb-small", "size_unit": 1}, "exclude each other"),
         ({"droplet_ids": [7]}, "droplet 7 not found"),
         ({"tag": "none"}, "tag none does not exist"),
         ({"project_id": "none"}, "project none not found"),
@@ -181,6 +182,10 @@ def test_what_cannot_be_is_refused_and_leaves_nothing(api, vpc, fields, message)
     assert status == 422
     assert message in said
     assert len(api("GET /v2/load_balancers")["load_balancers"]) == 1
+
+
+def test_an_older_size_is_a_number_of_nodes(api, vpc):
+    assert made(api, vpc, size="lb-medium")["size_unit"] == 3
 
 
 def test_a_rule_of_https_passes_it_through(api, vpc):

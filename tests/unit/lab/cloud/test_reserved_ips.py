@@ -97,6 +97,12 @@ def test_what_cannot_be_is_refused_and_leaves_nothing(api, body, message):
     assert api("GET /v2/reserved_ips")["reserved_ips"] == []
 
 
+def test_an_account_has_a_few_of_them(api):
+    for _ in range(5):
+        api("POST /v2/reserved_ips", {"region": REGION})
+    assert "exceed your reserved IP limit" in api.refusal("POST /v2/reserved_ips", {"region": REGION})[1]
+
+
 def test_actions_that_cannot_be_are_refused(api, droplet):
     api("POST /v2/reserved_ips", {"region": REGION})
     path = f"POST /v2/reserved_ips/{FIRST}/actions"
