@@ -247,7 +247,10 @@ def _write_spec(spec: LabSpec) -> None:
         "operator_public_key": spec.operator_public_key,
         "ca_certificates": list(spec.ca_certificates),
     }
-    (spec.directory / SPEC).write_text(json.dumps(note, indent=1) + "\n")
+    # Beside it and renamed: somebody who opens the lab at this moment reads a whole one.
+    draft = spec.directory / f"{SPEC}.new"
+    draft.write_text(json.dumps(note, indent=1) + "\n")
+    draft.rename(spec.directory / SPEC)
     if spec.operator_private_key:
         draft = spec.operator_key_file.with_suffix(".new")
         draft.unlink(missing_ok=True)
@@ -275,7 +278,7 @@ def _remove_folder(directory: Path) -> None:
         return
     if (directory / "hosts").exists():
         shell.run("rm", "-rf", "--one-file-system", str(directory / "hosts"), timeout=300)
-    for name in (SPEC, "known_hosts", "known_hosts.new", "operator_key", "operator_key.new"):
+    for name in (SPEC, f"{SPEC}.new", "known_hosts", "known_hosts.new", "operator_key", "operator_key.new"):
         (directory / name).unlink(missing_ok=True)
     for probe in directory.glob(f"{PROBE}*"):
         shutil.rmtree(probe, ignore_errors=True)

@@ -154,11 +154,11 @@ class Cluster(pulumi.ComponentResource):
         snapshots = cloud.snapshots
         return k3s.Snapshots(
             endpoint=snapshots.endpoint,
-            region=cloud.region,
             bucket=snapshots.bucket,
             folder=pulumi.get_stack(),
             cron=snapshots.cron,
             keep=snapshots.keep,
+            servers=len(self._servers),
         )
 
 

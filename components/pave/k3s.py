@@ -45,14 +45,15 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshots:
-    """etcd's snapshots in object storage: `endpoint` is a URL, `cron` when they are made, `keep` how many of each node."""
+    """etcd's snapshots in object storage: `endpoint` is a URL, `cron` when they are made, `keep` how many of each of the
+    `servers` stay in the bucket."""
 
     endpoint: str
-    region: str
     bucket: str
     folder: str
     cron: str
     keep: int
+    servers: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,10 +126,11 @@ def _snapshot_config(snapshots: Snapshots) -> dict[str, object]:
     url = urlsplit(snapshots.endpoint)
     config: dict[str, object] = {
         "etcd-snapshot-schedule-cron": snapshots.cron,
-        "etcd-snapshot-retention": snapshots.keep,
+        # In the bucket those of all servers count together: https://github.com/k3s-io/k3s/issues/8099
+        "etcd-s3-retention": snapshots.keep * snapshots.servers,
         "etcd-s3": True,
+        # Without a region: Spaces takes signatures for us-east-1, which is k3s' default, whatever its own region is.
         "etcd-s3-endpoint": url.netloc,
-        "etcd-s3-region": snapshots.region,
         "etcd-s3-bucket": snapshots.bucket,
         "etcd-s3-folder": snapshots.folder,
     }

@@ -22,8 +22,8 @@ from lab.cloud.limits import Limits
 from lab.internet import netns, process
 from tools.progress import Progress
 
-START_SECONDS = 10.0
-"""How long the API may take until it answers."""
+START_SECONDS = 20.0
+"""How long the API may take until it answers; with machines it looks after each of them first."""
 
 USUAL_DELAYS, USUAL_LIMITS = Delays(), Limits()
 
@@ -103,8 +103,9 @@ def start(
             process.stop(folder, _NAME, _arguments(folder))
             (folder / _CONFIG).write_text(json.dumps(config | {"fingerprint": fingerprint}, indent=1))
             netns.spawn(None, folder, _NAME, [sys.executable, *_arguments(folder)], fingerprint)
-            _await(folder, cloud, fingerprint)
-            progress.line(f"the lab's cloud answers at http://127.0.0.1:{port}")
+            progress.line(f"the lab's cloud is at http://127.0.0.1:{port}")
+    # Not with the lock: the API itself starts the edge of the network, which has to take it.
+    _await(folder, cloud, fingerprint)
     endpoint = load(lab_dir)
     assert endpoint is not None  # noqa: S101 (its files were just written)
     return endpoint

@@ -175,7 +175,7 @@ node_state() {
 }
 
 # A server that only learns yet does not vote in etcd: the next one must not join before it does.
-# Source of the condition: https://github.com/k3s-io/k3s/blob/v1.34.2+k3s1/pkg/etcd/etcd.go (NodeEtcdIsVoter)
+# Source of the condition: https://github.com/k3s-io/k3s/blob/v1.34.2+k3s1/pkg/etcd/etcd.go (etcdStatusType)
 node_ready() {
   local role='' voter=''
   [ "$ROLE" != server ] || role=true voter=True

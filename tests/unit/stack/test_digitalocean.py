@@ -174,6 +174,7 @@ def test_the_servers_snapshots_go_to_the_bucket_with_a_key_for_that_bucket_only(
         assert "etcd-s3: true" in text
         assert "etcd-s3-endpoint: fra1.digitaloceanspaces.com" in text
         assert "etcd-s3-folder: prod" in text
+        assert f"etcd-s3-retention: {28 * len(SERVERS)}" in text
         assert "not-a-real-key" not in text
         assert "etcd-s3-secret-key: not-a-real-key" in data
     assert "etcd-s3" not in script(program, "agent-a-1")
