@@ -1,12 +1,18 @@
 """A cloud firewall as rules of nftables in the network namespace of the machine that it protects."""
 
 from collections.abc import Sequence
-from ipaddress import collapse_addresses
+from ipaddress import IPv4Network, collapse_addresses
 
 from lab.cloud.hypervisor import Rule
+from lab.network import CLUSTER_NETWORKS
 
 TABLE = "table inet seedbed_cloud"
 PROTOCOLS = ("tcp", "udp", "icmp")
+
+VXLAN_PORT = 8472
+PODS = IPv4Network(CLUSTER_NETWORKS[0])
+"""The lab's stand-in for k3s routes the packets of pods that flannel would wrap in VXLAN: who may send VXLAN to a machine
+may send it these."""
 
 PRIORITY = -150
 """Between connection tracking (-200), which it asks, and destination NAT (-100), by which the machine publishes ports.
@@ -37,10 +43,16 @@ def _matches(rule: Rule) -> list[str]:
         raise ValueError(f"protocol {rule.protocol!r} of a firewall rule; there are {', '.join(PROTOCOLS)}")
     if not rule.sources:
         return []
-    # An nftables set holds no interval twice.
-    sources = ", ".join(str(network) for network in collapse_addresses(rule.sources))
-    match = f"ip saddr {{ {sources} }} meta l4proto {rule.protocol}"
-    if rule.ports is not None and rule.protocol != "icmp":
-        first, last = rule.ports
-        match += f" {rule.protocol} dport {first if first == last else f'{first}-{last}'}"
-    return [match]
+    match = f"ip saddr {_set(rule.sources)} meta l4proto {rule.protocol}"
+    if rule.ports is None or rule.protocol == "icmp":
+        return [match]
+    first, last = rule.ports
+    matches = [f"{match} {rule.protocol} dport {first if first == last else f'{first}-{last}'}"]
+    if rule.protocol == "udp" and first <= VXLAN_PORT <= last:
+        matches.append(f"ip daddr {PODS} ip saddr {_set((*rule.sources, PODS))}")
+    return matches
+
+
+def _set(networks: Sequence[IPv4Network]) -> str:
+    """For nftables, which takes no interval twice."""
+    return f"{{ {', '.join(str(network) for network in collapse_addresses(networks))} }}"

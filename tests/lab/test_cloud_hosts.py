@@ -179,6 +179,19 @@ def test_nothing_but_what_the_firewall_allows_reaches_a_droplet(walled: Cloud) -
     assert walled.say(A, f"curl -s -m 5 http://{VPC[11]}:{PORT}/") == B
 
 
+def test_pods_reach_each_other_over_droplets_that_let_vxlan_in_from_each_other(cloud: Cloud) -> None:
+    cloud.say(A, "ip address add 10.42.7.7/32 dev lo")
+    cloud.say(B, f"ip route add 10.42.7.0/24 via {VPC[10]}")
+    reaches = f"curl -s -m 1 http://10.42.7.7:{PORT}/ || echo nothing"
+    try:
+        cloud.hypervisor.let_in(IDS[A], [Rule("tcp", (22, 22), ANYWHERE)])
+        assert cloud.say(B, reaches) == "nothing"
+        cloud.hypervisor.let_in(IDS[A], [Rule("tcp", (22, 22), ANYWHERE), Rule("udp", (8472, 8472), (VPC,))])
+        assert cloud.say(B, reaches) == A
+    finally:
+        cloud.hypervisor.let_in(IDS[A], None)
+
+
 def test_a_connection_that_was_open_before_the_firewall_came_stays_open(cloud: Cloud) -> None:
     with socket.create_connection((cloud.machines[A].public, 22), timeout=5) as connection:
         connection.recv(100)

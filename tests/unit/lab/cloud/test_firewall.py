@@ -47,6 +47,15 @@ def test_a_rule_names_sources_protocol_and_ports(rule: Rule, line: str) -> None:
     assert body(render([rule]))[2] == line
 
 
+@pytest.mark.parametrize(("ports", "wrapped"), [((8472, 8472), True), ((1, 65535), True), ((53, 53), False)])
+def test_who_may_send_vxlan_may_send_what_the_stand_in_for_k3s_does_not_wrap(
+    ports: tuple[int, int], wrapped: bool
+) -> None:
+    line = "ip daddr 10.42.0.0/16 ip saddr { 10.20.0.0/24, 10.42.0.0/16 } accept"
+    assert (line in body(render([Rule("udp", ports, (VPC,))]))) is wrapped
+    assert line not in body(render([Rule("tcp", ports, (VPC,))]))
+
+
 def test_sources_that_lie_in_one_another_are_named_once() -> None:
     inside = IPv4Network("10.20.0.7/32")
     assert "{ 10.20.0.0/24 }" in render([Rule("tcp", None, (inside, VPC, VPC))])
