@@ -73,13 +73,7 @@ func (c *cloud) projects() {
 		refused(c.report, "Projects.Delete of one with resources", 412, "cannot delete a project with resources")
 	got(c.Projects.AssignResources(c.ctx, normal.ID, c.web, c.bare)).
 		report(c.report, "Projects.AssignResources to the default one", 200, nil)
-	until(c.report, "Projects.Delete", func() (bool, *godo.Response, error) {
-		response, err := c.Projects.Delete(c.ctx, project.ID)
-		if err == nil && response.StatusCode == 204 {
-			response.StatusCode = 200
-			return true, response, nil
-		}
-		return false, response, err
-	}, func(gone bool) bool { return gone })
+	// What was moved is in it for a while: github.com/digitalocean/terraform-provider-digitalocean/issues/1608.
+	accepted(c.report, "Projects.Delete", func() (*godo.Response, error) { return c.Projects.Delete(c.ctx, project.ID) })
 	got(c.Projects.Get(c.ctx, project.ID)).refused(c.report, "Projects.Get after its end", 404, "not")
 }

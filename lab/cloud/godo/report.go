@@ -128,7 +128,18 @@ func until[T any](r *report, name string, ask func() (T, *godo.Response, error),
 	}
 }
 
+// accepted repeats a call until it is not refused, at most `patience`, and writes one line for it: it must end with 204.
+func accepted(r *report, name string, ask func() (*godo.Response, error)) {
+	for end := time.Now().Add(patience); ; time.Sleep(interval) {
+		last := done(ask())
+		if last.err == nil || time.Now().After(end) {
+			last.report(r, name, http.StatusNoContent, nil)
+			return
+		}
+	}
+}
+
 const (
-	patience = 30 * time.Second
+	patience = 60 * time.Second
 	interval = 200 * time.Millisecond
 )
