@@ -26,6 +26,11 @@ UP_SECONDS = 400
 DEV = ROOT / "Pulumi.dev.yaml"
 
 
+def new_name() -> str:
+    """Of a stack and its lab."""
+    return f"t{secrets.token_hex(3)}"
+
+
 @dataclass
 class Stack:
     """A stack named like its lab, in a copy of the tree. Its settings are the dev stack's until a test changes them."""
@@ -40,19 +45,9 @@ class Stack:
         subnet: IPv4Network, change: Callable[[dict[str, Any]], None] | None = None, *, seed: bool = False
     ) -> "Stack":
         """A new copy and its settings; nothing runs yet. Without `seed` it is a cluster that nothing is planted in."""
-        name = f"t{secrets.token_hex(3)}"
+        name = new_name()
         stack = Stack(name, LABS / f"clone-{name}", subnet)
-        listed = subprocess.run(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-            cwd=ROOT, capture_output=True, text=True, check=True, timeout=30,
-        ).stdout  # fmt: skip
-        for path in filter(None, listed.split("\0")):
-            if (ROOT / path).is_file():
-                (stack.root / path).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / path, stack.root / path)
-        (stack.root / ".venv").symlink_to(ROOT / ".venv")
-        stack.lab_folder.mkdir(parents=True)
-        (stack.lab_folder / OWNER).write_text(str(os.getpid()))
+        stack.copy_tree()
         text = DEV.read_text().replace(".lab/dev/", f".lab/{name}/").replace("10.77.0.", str(subnet[0])[:-1])
         document = {"config": yaml.safe_load(text)["config"]}
         if not seed:
@@ -60,6 +55,20 @@ class Stack:
         (change or (lambda config: None))(document["config"])
         stack.settings_file.write_text(yaml.safe_dump(document))
         return stack
+
+    def copy_tree(self) -> None:
+        """The tree as it is now, with an empty lab folder that is this process's."""
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT, capture_output=True, text=True, check=True, timeout=30,
+        ).stdout  # fmt: skip
+        for path in filter(None, listed.split("\0")):
+            if (ROOT / path).is_file():
+                (self.root / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / path, self.root / path)
+        (self.root / ".venv").symlink_to(ROOT / ".venv")
+        self.lab_folder.mkdir(parents=True)
+        (self.lab_folder / OWNER).write_text(str(os.getpid()))
 
     @property
     def settings_file(self) -> Path:
