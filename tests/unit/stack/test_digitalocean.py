@@ -93,7 +93,7 @@ def test_user_data_holds_the_host_key_and_no_other_secret(run, identity):
         parsed = yaml.safe_load(data["value"])
         key = identity.host_key(name)
         assert parsed.pop("ssh_keys") == {"ed25519_private": key.private, "ed25519_public": key.public}
-        assert parsed == {"ssh_deletekeys": True, "ssh_genkeytypes": [], "ssh_pwauth": False}
+        assert parsed == {"ssh_deletekeys": True, "ssh_genkeytypes": []}
 
 
 def test_the_steps_log_in_at_the_droplets_own_address_with_its_pinned_key(run, identity):
