@@ -56,7 +56,14 @@ def _project_body(inputs: Properties) -> Body:
 
 
 async def _assign(work: Work, id_: str, urns: list[str]) -> None:
+    """Moves resources into the project, which takes the API a while."""
     await work.api.ask("projects", "assign_resources", id_, body={"resources": urns}, log=work.log)
+
+    async def missing() -> str | None:
+        left = set(urns) - set(await _resources(work, id_))
+        return f"without {', '.join(sorted(left))}" if left else None
+
+    await work.until(missing)
 
 
 async def _to_default(work: Work, urns: list[str]) -> None:

@@ -34,7 +34,8 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A clone on a machine that has no pulumi and reaches no release, but can build."""
     folder = tmp_path / "clone"
     (folder / "requirements").mkdir(parents=True)
-    (folder / "requirements" / "program.in").write_text("pulumi-command==1.2.1\npulumi-kubernetes==4.34.2\n")
+    pins = {"command": "1.2.1", "digitalocean": "4.84.1", "kubernetes": "4.34.2"}
+    (folder / "requirements" / "program.in").write_text("".join(f"pulumi-{name}=={pins[name]}\n" for name in pins))
     (folder / "Pulumi.yaml").write_text('requiredPulumiVersion: ">=3.232.0 <3.245.0 || >=3.257.0 <4.0.0"\n')
     executable(folder / ".venv" / "bin" / "python", "")
     monkeypatch.setenv("SEEDBED_CACHE", str(tmp_path / "cache"))
