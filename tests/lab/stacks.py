@@ -100,7 +100,10 @@ class Stack:
 
     def environment(self) -> dict[str, str]:
         """The shell after `eval "$(seedbed env STACK)"`."""
-        exports = self.seedbed("env", self.name).stdout
+        return self.shell(self.seedbed("env", self.name).stdout)
+
+    def shell(self, exports: str) -> dict[str, str]:
+        """The environment of a shell that has run these lines."""
         shown = subprocess.run(
             ["bash", "-c", f"{exports}\nenv -0"],
             env=self.base_environment(), capture_output=True, text=True, check=True, timeout=30,
@@ -110,6 +113,10 @@ class Stack:
     def seedbed(self, *arguments: str, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """`seedbed …` in the copy."""
         return self._run([sys.executable, "-m", "seedbed", *arguments], self.base_environment(), check, timeout)
+
+    def in_shell(self, environment: dict[str, str], *argv: str, timeout: float = 120) -> str:
+        """What a command prints, in a shell with this environment and in the copy."""
+        return self._run([*argv], environment, check=True, timeout=timeout).stdout
 
     def up(self) -> subprocess.CompletedProcess[str]:
         """`seedbed up`, which is what `make up` calls."""

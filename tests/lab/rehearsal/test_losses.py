@@ -1,0 +1,39 @@
+"""What the cluster does not miss: any one of its servers."""
+
+import time
+
+import pytest
+
+from tests.lab.rehearsed import SERVERS, Prod
+
+SECONDS = 30
+"""After which a person would call it an outage: the load balancer notices in six, etcd elects in less."""
+
+BACK_SECONDS = 120
+
+
+def until_done(prod: Prod, seconds: float, *arguments: str) -> None:
+    """Try it again until it goes well; `seconds` is only where trying is given up."""
+    deadline = time.monotonic() + seconds
+    while (done := prod.kubectl(*arguments)).returncode:
+        assert time.monotonic() < deadline, f"kubectl {' '.join(arguments)}: {done.stderr}"
+        time.sleep(0.5)
+
+
+@pytest.mark.parametrize("server", SERVERS[:2])  # the one that initialised, and one that did not
+def test_reading_and_writing_go_on_through_the_load_balancer_when_a_server_loses_power(
+    rehearsed: Prod, server: str
+) -> None:
+    lab = rehearsed.stack.lab
+    name = f"without-{server}"
+    assert lab.cut(server)
+    try:
+        until_done(rehearsed, SECONDS, "create", "configmap", name, "--from-literal=by=others")
+        read = rehearsed.kubectl("get", "configmap", name, "-o", "jsonpath={.data.by}")
+        assert read.stdout == "others", read.stderr
+        rehearsed.stack.pulumi("preview", "--expect-no-changes")
+    finally:
+        lab.power_on(server)
+    lab.wait_ssh(server)
+    for condition in ("EtcdIsVoter", "Ready"):
+        until_done(rehearsed, BACK_SECONDS, "wait", f"--for=condition={condition}", f"node/{server}", "--timeout=5s")
