@@ -14,6 +14,10 @@ PODS = IPv4Network(CLUSTER_NETWORKS[0])
 """The lab's stand-in for k3s routes the packets of pods that flannel would wrap in VXLAN: who may send VXLAN to a machine
 may send it these."""
 
+API_PORT, STAND_IN_PORT = 6443, 6444
+"""The stand-in's Service `kubernetes` leads to its API server's own port, where that of k3s leads to 6443: who may use one may
+use the other."""
+
 PRIORITY = -150
 """Between connection tracking (-200), which it asks, and destination NAT (-100), by which the machine publishes ports.
 
@@ -50,6 +54,8 @@ def _matches(rule: Rule) -> list[str]:
     matches = [f"{match} {rule.protocol} dport {first if first == last else f'{first}-{last}'}"]
     if rule.protocol == "udp" and first <= VXLAN_PORT <= last:
         matches.append(f"ip daddr {PODS} ip saddr {_set((*rule.sources, PODS))}")
+    if rule.protocol == "tcp" and first <= API_PORT <= last:
+        matches.append(f"{match} tcp dport {STAND_IN_PORT}")
     return matches
 
 

@@ -56,6 +56,14 @@ def test_who_may_send_vxlan_may_send_what_the_stand_in_for_k3s_does_not_wrap(
     assert line not in body(render([Rule("tcp", ports, (VPC,))]))
 
 
+@pytest.mark.parametrize(("ports", "led"), [((6443, 6443), True), ((1, 65535), True), ((443, 443), False)])
+def test_who_may_use_the_api_may_use_the_port_that_the_stand_ins_service_leads_to(
+    ports: tuple[int, int], led: bool
+) -> None:
+    line = "ip saddr { 10.20.0.0/24 } meta l4proto tcp tcp dport 6444 accept"
+    assert (line in body(render([Rule("tcp", ports, (VPC,))]))) is led
+
+
 def test_sources_that_lie_in_one_another_are_named_once() -> None:
     inside = IPv4Network("10.20.0.7/32")
     assert "{ 10.20.0.0/24 }" in render([Rule("tcp", None, (inside, VPC, VPC))])
