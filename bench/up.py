@@ -9,6 +9,7 @@ from bench import report
 from bench.measure import BenchError, Usage
 from bench.measure import run as measured
 from bench.world import timings
+from lab.image import Image
 from stacks.config import ROOT
 from tests.lab.conftest import new_spec
 from tests.lab.stacks import Stack
@@ -24,7 +25,7 @@ _READY = re.compile(r"^\[ *(\d+)s\]   \+ \S+-k3s created", re.MULTILINE)
 def run(progress: Progress) -> Path:
     """Measure with a full cache, and write results/up.md."""
     before = report.load()
-    stack = Stack.make(new_spec().subnet, seed=True)
+    stack = Stack.make(new_spec().subnet, seed=True, image=Image.BARE)
     try:
         with progress.phase("seedbed up, everything in the cache"):
             first = _up(stack, {})
@@ -47,7 +48,7 @@ def run(progress: Progress) -> Path:
 def run_cold(progress: Progress) -> Path:
     """Measure with an empty cache, Go's own ones as well, and write results/up-cold.md."""
     before = report.load()
-    stack = Stack.make(new_spec().subnet, seed=True)
+    stack = Stack.make(new_spec().subnet, seed=True, image=Image.BARE)
     cache = Path(tempfile.mkdtemp(prefix="bench-cold-", dir=ROOT / ".lab"))
     empty = {"SEEDBED_CACHE": "seedbed", "GOCACHE": "go-build", "GOMODCACHE": "go-modules", "PIP_CACHE_DIR": "pip"}
     try:

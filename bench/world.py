@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from bench.measure import Usage, run
+from lab.image import Image
 from tests.lab.conftest import new_spec
 from tests.lab.stacks import Stack
 from tools.progress import Progress
@@ -70,7 +71,7 @@ class World:
 @contextmanager
 def world(progress: Progress, *, seed: bool) -> Iterator[World]:
     """The stack, up, with a seed or without; taken away at the end, whatever happened."""
-    stack = Stack.make(new_spec().subnet, seed=seed)
+    stack = Stack.make(new_spec().subnet, seed=seed, image=Image.BARE)
     try:
         with progress.phase(f"the stack that is measured, {'with its' if seed else 'without a'} seed"):
             stack.seedbed("up", stack.name, timeout=UP_SECONDS)

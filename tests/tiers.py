@@ -220,7 +220,7 @@ def run_engine() -> Count:
 
 def run_lab() -> Count:
     """The tests on real hosts; what they boot is built first, where one can see it being built."""
-    from lab import LabError, machine
+    from lab import LabError, image, machine
 
     if obstacle := machine.why_not():
         return Count("lab", skipped=count_tests("lab"), note=obstacle)
@@ -230,6 +230,7 @@ def run_lab() -> Count:
 
     try:
         build.everything(Progress())
+        image.ensure(Progress(), image.Image.PREPARED)
     except (LabError, ToolError) as error:
         return Count("lab", failed=1, note=str(error))
     # Two at once: one boots or waits while the other works; more would only stand in each other's way.

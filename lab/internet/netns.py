@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from lab import LabError
+from lab import LabError, image
 from lab.internet import process
 
 _CLONE_NEWNET = 0x40000000  # linux/sched.h
-_INHERITED = ("PATH", "HOME", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_INHERITED = ("PATH", "HOME", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", image.VARIABLE)
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
 T = TypeVar("T")

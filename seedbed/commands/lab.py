@@ -1,5 +1,6 @@
 """The lab of a stack on this machine: bring up, look at, reach, break and remove its hosts.
 
+New hosts begin as bare Debian; with SEEDBED_LAB_IMAGE=prepared the packages of the paving are on them already.
 Machines are named by their full name, as in server-a-1. Faults: `cut` pulls the plug, `freeze` stops every process,
 `partition` drops every frame between two hosts, or between one and everything else.
 """

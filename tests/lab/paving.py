@@ -11,8 +11,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from lab import stack_lab
+from lab.image import VARIABLE, Image
 from lab.lab import Lab
 from stacks.config import from_file
 from tests.lab.stacks import Stack
@@ -145,8 +147,8 @@ class Ground:
     def lab(self) -> Lab:
         return self.stack.lab
 
-    def agents(self, *letters: str) -> list[str]:
-        """Fresh machines in place of all agents that were there; their full names."""
+    def agents(self, *letters: str, image: Image = Image.PREPARED) -> list[str]:
+        """Fresh machines in place of all agents that were there; their full names. `image` is what they begin with."""
         self.generation += 1
 
         def change(config: dict[str, Any]) -> None:
@@ -161,14 +163,15 @@ class Ground:
         for host in self.lab.host_names():
             if host.startswith("agent"):
                 self.lab.remove_host(host)
-        self.make_hosts()
+        self.make_hosts(image)
         return [f"agent-{letter}-{self.generation}" for letter in letters]
 
-    def make_hosts(self) -> None:
+    def make_hosts(self, image: Image = Image.PREPARED) -> None:
         """A host for each machine of the settings that has none."""
         stack = self.stack
         lab = stack_lab.StackLab(stack.name, stack.lab_folder, from_file(stack.name, stack.root))
-        stack_lab.start_hosts(lab, stack.identity, Progress())
+        with mock.patch.dict(os.environ, {VARIABLE: image}):
+            stack_lab.start_hosts(lab, stack.identity, Progress())
 
     def up(self, *options: str) -> Up:
         """`pulumi up`, left running."""

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from lab import stack_lab
+from lab.image import VARIABLE, Image
 from lab.lab import Lab
 from stacks.config import ROOT
 from stacks.identity import Identity
@@ -38,15 +39,21 @@ class Stack:
     name: str
     root: Path
     subnet: IPv4Network
+    image: Image = Image.PREPARED
+    """What its hosts begin with. A test of the first paving, or of what interrupts it, needs the bare one."""
     passphrase: str = field(default_factory=lambda: secrets.token_urlsafe(16), repr=False)
 
     @staticmethod
     def make(
-        subnet: IPv4Network, change: Callable[[dict[str, Any]], None] | None = None, *, seed: bool = False
+        subnet: IPv4Network,
+        change: Callable[[dict[str, Any]], None] | None = None,
+        *,
+        seed: bool = False,
+        image: Image = Image.PREPARED,
     ) -> "Stack":
         """A new copy and its settings; nothing runs yet. Without `seed` it is a cluster that nothing is planted in."""
         name = new_name()
-        stack = Stack(name, LABS / f"clone-{name}", subnet)
+        stack = Stack(name, LABS / f"clone-{name}", subnet, image)
         stack.copy_tree()
         text = DEV.read_text().replace(".lab/dev/", f".lab/{name}/").replace("10.77.0.", str(subnet[0])[:-1])
         document = {"config": yaml.safe_load(text)["config"]}
@@ -94,9 +101,9 @@ class Stack:
         self.settings_file.write_text(yaml.safe_dump(document))
 
     def base_environment(self) -> dict[str, str]:
-        """What a fresh shell has, and the passphrase."""
+        """What a fresh shell has, the passphrase, and what new hosts begin with."""
         keep = {k: v for k, v in os.environ.items() if not k.startswith(("PULUMI_", "AWS_", "KUBE", "SEEDBED_LAB"))}
-        return keep | {"PULUMI_CONFIG_PASSPHRASE": self.passphrase}
+        return keep | {"PULUMI_CONFIG_PASSPHRASE": self.passphrase, VARIABLE: self.image}
 
     def environment(self) -> dict[str, str]:
         """The shell after `eval "$(seedbed env STACK)"`."""

@@ -1,4 +1,7 @@
-"""One stack from `seedbed up` on: what a person who was promised a cluster looks at. The tests share one server and one agent."""
+"""One stack from `seedbed up` on: what a person who was promised a cluster looks at. The tests share one server and one agent.
+
+Its hosts begin bare, as those of `make up`.
+"""
 
 import base64
 import datetime
@@ -20,6 +23,7 @@ from cryptography.x509.oid import NameOID
 
 from components.pave import steps
 from components.remote.script import command, stdin
+from lab.image import Image
 from lab.internet import s3
 from lab.internet.names import GIT, SELF
 from tests.lab import secret_search
@@ -48,7 +52,7 @@ class FirstLight:
 @pytest.fixture(scope="module")
 def first() -> Iterator[FirstLight]:
     before = footprint()
-    stack = Stack.make(new_spec().subnet)
+    stack = Stack.make(new_spec().subnet, image=Image.BARE)
     temporary = stack.root / "tmp"
     temporary.mkdir()
     try:
