@@ -2,7 +2,8 @@
 
 Sources: https://docs.digitalocean.com/reference/api/reference/projects/ (fields, purposes, URNs); 412 "cannot delete a
 project with resources" from github.com/digitalocean/terraform-provider-digitalocean/issues/1608, 409 for a name that
-is taken from pull/1150 there, which also says that a VPC cannot be in a project.
+is taken from pull/1150 there, which also says that a VPC cannot be in a project. A project that names no environment has none: the
+acceptance tests there, `TestAccDigitalOceanProject_CreateWithDefaults`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -140,7 +141,7 @@ def resume(cloud: Cloud) -> None:
 
 def _new(cloud: Cloud, fields: Object, *, default: bool) -> Object:
     id, now = cloud.uuid(), cloud.now()
-    base = {"id": id, "owner_uuid": cloud.uuid(), "owner_id": 1, "description": "", "environment": "Development"}
+    base = {"id": id, "owner_uuid": cloud.uuid(), "owner_id": 1, "description": "", "environment": ""}
     times = {"is_default": default, "created_at": now, "updated_at": now}
     return cloud.store.add("projects", id, base | fields | times)
 

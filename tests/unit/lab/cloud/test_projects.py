@@ -29,7 +29,7 @@ def test_there_is_a_default_project_which_stays_the_same(tmp_path):
 def test_a_new_project_has_the_defaults(api):
     project = made(api)
     assert api.status == 201
-    expected = {"name": "p", "purpose": "Web Application", "description": "", "environment": "Development"}
+    expected = {"name": "p", "purpose": "Web Application", "description": "", "environment": ""}
     assert expected.items() <= project.items()
     assert project["is_default"] is False
 
