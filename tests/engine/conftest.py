@@ -1,9 +1,13 @@
 """What every test on the real engine stands on."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from lab.cloud import spaces as lab_spaces
+from lab.cloud.spaces import Spaces
+from tests.engine.conformance.harness import Stack, new_stack
 from tests.engine.harness import Engine
 from tools import toolchain as tools_toolchain
 from tools.progress import Progress
@@ -27,3 +31,19 @@ def toolchain() -> Toolchain:
 def engine(tmp_path: Path, toolchain: Toolchain) -> Engine:
     """A project of its own for one test."""
     return Engine(tmp_path, toolchain)
+
+
+@pytest.fixture(scope="session")
+def empty_stack(toolchain: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    """An initialised stack for programs that run in the tests' process; every test copies it."""
+    return new_stack(toolchain.pulumi, toolchain.home, tmp_path_factory.mktemp("empty") / "stack")
+
+
+@pytest.fixture(scope="session")
+def spaces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spaces]:
+    """The object storage of the lab's cloud, on this machine itself."""
+    folder = tmp_path_factory.mktemp("spaces")
+    try:
+        yield lab_spaces.ensure(folder, "engine", None, "127.0.0.1", tools_toolchain.versitygw(Progress()))
+    finally:
+        lab_spaces.stop(folder)
