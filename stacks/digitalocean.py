@@ -116,6 +116,7 @@ class DigitalOceanMetal:
             name=self._name,
             description="One Kubernetes cluster. Made by seedbed; change it there.",
             purpose="Service or API",
+            environment="Production",
             resources=owned,
         )
 

@@ -14,6 +14,7 @@ import yaml
 
 from seedbed import passphrase
 from seedbed.commands import init
+from stacks.config import from_file
 from stacks.identity import Identity, generate
 from stacks.resealing import fill
 from tests.engine.harness import Outcome
@@ -74,8 +75,11 @@ def test_the_whole_preview_is_what_the_golden_file_says(stack):
 
 def test_the_golden_files_hold_every_step_of_every_machine_that_the_stacks_name():
     for stack in ("dev", "prod"):
-        config = yaml.safe_load((CLONE / f"Pulumi.{stack}.yaml").read_text())["config"]
-        wanted = {f"{machine}-1-{step}" for machine in config["seedbed:machines"] for step in STEPS}
+        settings = from_file(stack, CLONE, lab_is_made=False)
+        cloud = settings.digitalocean
+        with_volumes = {volume.machine for volume in cloud.volumes.values()} if cloud else set()
+        wanted = {f"{machine}-1-{step}" for machine in settings.machines for step in STEPS}
+        wanted |= {f"{machine}-1-volumes" for machine in with_volumes}
         golden = yaml.safe_load((GOLDEN / f"{stack}.yaml").read_text())
         steps = {name for name, shown in golden.items() if shown["type"] == "command:remote:Command"}
         assert {name for name in steps if not name.endswith("<event>")} == wanted
@@ -96,6 +100,7 @@ def normalised(outcome: Outcome) -> dict[str, Any]:
             "type": step.type,
             "parent": (step.new.get("parent") or "").rpartition("::")[2],
             "after": sorted(_named(urn.rpartition("::")[2]) for urn in step.new.get("dependencies") or []),
+            "protect": step.new.get("protect"),
             "deletedWith": (step.new.get("deletedWith") or "").rpartition("::")[2],
             "timeouts": step.new.get("customTimeouts"),
             "inputs": {key: _masked(value) for key, value in sorted(inputs.items())},
