@@ -16,6 +16,7 @@ from seedbed.sealing import certificate_file
 from seedbed.store import META, StoreError, open_store
 from stacks.config import ROOT
 from stacks.identity import Identity, generate
+from stacks.model import PROJECT
 from tools.files import write_all
 
 NAME = "init"
@@ -28,7 +29,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     identity = initialise(arguments.stack, os.environ)
-    print(next_steps(arguments.stack, identity, os.environ))
+    makes_machines = f"{PROJECT}:digitalocean" in stackfile.load(arguments.stack).config
+    print(next_steps(arguments.stack, identity, os.environ, makes_machines=makes_machines))
     return 0
 
 
@@ -72,18 +74,26 @@ def initialise(name: str, environment: Mapping[str, str], root: Path = ROOT) -> 
     return identity
 
 
-def next_steps(name: str, identity: Identity, environment: Mapping[str, str]) -> str:
-    """What to do after `initialise`; asks the store whether it is one, and makes none."""
+def next_steps(name: str, identity: Identity, environment: Mapping[str, str], *, makes_machines: bool = False) -> str:
+    """What to do after `initialise`; asks the store whether it is one, and makes none.
+
+    A stack that makes its machines gives them their keys itself.
+    """
+    hosts = f"""\
+Hosts that exist already need the operator's public key in their user's authorized_keys:
+      {identity.operator_public_key}
+    and their own host key; this prints both as cloud-init user data for one machine (it is secret):
+      seedbed cloud-init {name} MACHINE"""
+    forge = f"""\
+Register at the forge, as a read-only deploy key of the repository, what this prints:
+      seedbed deploy-key {name}"""
     return f"""\
 Pulumi.{name}.yaml now holds the identity of stack {name}, encrypted, and sealing/{name}.pem in its tree the public
 certificate to seal secrets with. Commit both files; keep the passphrase in the password manager. Git and that passphrase
 are enough to rebuild the cluster.
 
 Next:
- 1. Hosts that exist already need the operator's public key in their user's authorized_keys:
-      {identity.operator_public_key}
-    and their own host key; this prints both as cloud-init user data for one machine (it is secret):
-      seedbed cloud-init {name} MACHINE
+ 1. {forge if makes_machines else hosts}
  2. {_store_step(name, environment)}
  3. seedbed doctor {name}
  4. pulumi preview --stack {name}"""

@@ -111,6 +111,12 @@ def test_what_to_do_next_names_the_public_key_and_no_secret(identity):
     assert identity.server_token not in text
 
 
+def test_who_has_droplets_made_is_told_of_the_forge_and_not_of_keys_for_hosts(identity):
+    text = init.next_steps("prod", identity, {}, makes_machines=True)
+    assert "seedbed deploy-key prod" in text
+    assert "cloud-init" not in text
+
+
 def test_an_empty_store_is_not_taken_for_the_right_one(identity, tmp_path):
     text = init.next_steps("prod", identity, {"PULUMI_BACKEND_URL": f"file://{tmp_path}"})
     assert "mistyped" in text
