@@ -75,7 +75,7 @@ class Api:
         *,
         repeatable: bool,
     ) -> Body:
-        await self._connect()
+        await self.connect()
         tried = 0
         while True:
             tried += 1
@@ -106,7 +106,8 @@ class Api:
                 task.cancel()
             return reply
 
-    async def _connect(self) -> None:
+    async def connect(self) -> None:
+        """Loads the client, which takes a second; a later call does nothing. Raises PluginError without a token."""
         if not self._settings.token:
             raise PluginError(
                 "there is no token for DigitalOcean's API: set DIGITALOCEAN_TOKEN, or digitalocean:token as a secret"
@@ -215,7 +216,8 @@ def _causes(error: BaseException) -> list[BaseException]:
         if one in found:
             continue
         found.append(one)
-        inner = (one.__cause__, one.__context__, getattr(one, "reason", None), *one.args)
+        named = (getattr(one, name, None) for name in ("inner_exception", "reason"))
+        inner = (one.__cause__, one.__context__, *named, *one.args)
         todo += [item for item in inner if isinstance(item, BaseException)]
     return found
 

@@ -229,6 +229,7 @@ BUCKET = Kind(
     problems=_problems,
     identity=_identity,
     times=Times(create=5 * MINUTE),
+    by_api=False,
 )
 
 

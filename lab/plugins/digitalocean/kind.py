@@ -80,6 +80,7 @@ class Kind:
         forbids: the reason why a change from the stored outputs to the inputs cannot be, empty if it can.
         identity: the ID and the properties that an import ID stands for.
         auto_name: the engine names it where the program does not.
+        by_api: the API is asked for it; for buckets, only their store.
         hidden: outputs that are always secret.
         schema_version: of the official state, where it is not the first.
     """
@@ -100,6 +101,7 @@ class Kind:
     label: Callable[[Properties], str] = _named
     times: Times = Times()
     auto_name: bool = True
+    by_api: bool = True
     hidden: frozenset[str] = frozenset()
     schema_version: str = ""
 

@@ -26,19 +26,22 @@ class Lifecycle:
         self._spaces = Spaces(settings)
         self._waiting = Waiting()
 
-    def _work(self, kind: Kind, said: Properties, seconds: float, log: Log) -> Work:
+    async def _work(self, kind: Kind, name: str, seconds: float, log: Log) -> Work:
+        # The time is the cloud's: it begins once there is a client.
+        if kind.by_api:
+            await self._api.connect()
         deadline = asyncio.get_running_loop().time() + seconds
-        name = f"{kind.noun} {kind.label(said)}".strip()
         return Work(self._api, self._spaces, self._waiting, self._settings.retries, name, deadline, log)
 
     async def create(self, kind: Kind, inputs: Properties, timeout: float, log: Log) -> tuple[str, Properties]:
         """The ID and the outputs. Raises InitFailedError once there is something that must not be lost."""
         said = plain(inputs)
-        work = self._work(kind, said, timeout or kind.times.create, log)
+        name = _name(kind, said)
         try:
+            work = await self._work(kind, name, timeout or kind.times.create, log)
             made = await kind.create(work, said)
         except PluginError as error:
-            raise PluginError(f"create {work.name}: {error}") from None
+            raise PluginError(f"create {name}: {error}") from None
         kept = {**outputs.of_inputs(kind, inputs), **made.outputs}
 
         def stored(shown: Properties) -> Properties:
@@ -49,13 +52,13 @@ class Lifecycle:
             return made.id, stored(await _there(kind, work, made.id, kept))
         except asyncio.CancelledError:
             raise InitFailedError(
-                f"{work.name} ({made.id}) was created, and the update was cancelled before it was ready: run it again",
+                f"{name} ({made.id}) was created, and the update was cancelled before it was ready: run it again",
                 made.id,
                 stored({}),
             ) from None
         except PluginError as error:
             raise InitFailedError(
-                f"{work.name} ({made.id}) was created, and is not ready: {error}",
+                f"{name} ({made.id}) was created, and is not ready: {error}",
                 made.id,
                 stored(await _shown(kind, work, made.id, kept)),
             ) from None
@@ -67,11 +70,12 @@ class Lifecycle:
         kept = bare(state)
         if not state:
             id_, kept = kind.identity(id_)
-        work = self._work(kind, kept or {"name": id_}, kind.times.update, log)
+        name = _name(kind, kept or {"name": id_})
         try:
+            work = await self._work(kind, name, kind.times.update, log)
             shown = await kind.read(work, id_, plain(kept))
         except PluginError as error:
-            raise PluginError(f"read {work.name} ({id_}): {error}") from None
+            raise PluginError(f"read {name} ({id_}): {error}") from None
         if shown is None:
             return None
         found = outputs.merged(kind, kept, shown)
@@ -83,7 +87,8 @@ class Lifecycle:
     ) -> Properties:
         """The outputs. Raises InitFailedError, with what the API shows, where it is changed in part or not at all."""
         old, said = bare(state), plain(inputs)
-        work = self._work(kind, said, timeout or kind.times.update, log)
+        name = _name(kind, said)
+        work = await self._work(kind, name, timeout or kind.times.update, log)
         new = outputs.of_inputs(kind, inputs)
         gone = [name for name, field in kind.inputs.items() if not field.computed and name not in new]
         kept = {**{name: value for name, value in old.items() if name not in gone}, **new}
@@ -97,17 +102,22 @@ class Lifecycle:
             return stored(kept, await _there(kind, work, id_, kept))
         except PluginError as error:
             raise InitFailedError(
-                f"update {work.name} ({id_}): {error}", id_, stored(old, await _shown(kind, work, id_, old))
+                f"update {name} ({id_}): {error}", id_, stored(old, await _shown(kind, work, id_, old))
             ) from None
 
     async def delete(self, kind: Kind, id_: str, state: Properties, timeout: float, log: Log) -> None:
         """Returns when it is gone."""
         old = plain(state)
-        work = self._work(kind, old, timeout or kind.times.delete, log)
+        name = _name(kind, old)
         try:
+            work = await self._work(kind, name, timeout or kind.times.delete, log)
             await kind.delete(work, id_, old)
         except PluginError as error:
-            raise PluginError(f"delete {work.name} ({id_}): {error}") from None
+            raise PluginError(f"delete {name} ({id_}): {error}") from None
+
+
+def _name(kind: Kind, said: Properties) -> str:
+    return f"{kind.noun} {kind.label(said)}".strip()
 
 
 async def _there(kind: Kind, work: Work, id_: str, kept: Properties) -> Properties:
