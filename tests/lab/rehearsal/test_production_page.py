@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
@@ -65,15 +66,14 @@ class Shell:
         with subprocess.Popen(
             ["bash", "--noprofile", "--norc"],
             cwd=self.folder, env=dict(self.environment), text=True, errors="replace",
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         ) as bash:  # fmt: skip
             assert bash.stdin
             assert bash.stdout
             try:
                 return [self._type(bash, command, end) for command in commands]
             finally:
-                bash.stdin.close()
-                bash.kill()
+                os.killpg(bash.pid, signal.SIGKILL)
 
     def _type(self, bash: "subprocess.Popen[str]", command: str, end: str) -> Ran:
         assert bash.stdin
@@ -83,7 +83,7 @@ class Shell:
             text = re.sub(what, lambda _, new=replacement: new, text)  # type: ignore[misc]
         bash.stdin.write(f"{{ {text}\n}} </dev/null; printf '\\n{end} %s\\n' $?\n")
         bash.stdin.flush()
-        limit = threading.Timer(COMMAND_SECONDS, bash.kill)
+        limit = threading.Timer(COMMAND_SECONDS, os.killpg, [bash.pid, signal.SIGKILL])
         limit.start()
         said: list[str] = []
         try:
