@@ -17,6 +17,8 @@ Where it differs:
 - `customTimeouts` bounds every operation; where there is none, the official times hold;
 - what is to be deleted and is gone already is fine for every resource; load balancers are waited for until they are
   gone, since they hold their VPC;
+- a droplet that is locked is asked to go all the same, so that one that never got active can be removed;
+- a project waits until it shows what was put into it; its environment may be written in any case;
 - a reserved IP whose droplet is gone can be unassigned; a droplet's volumes are detached as the API has them, not as
   the state has them;
 - a Spaces bucket of another name is another bucket: it is replaced (officially the name alone is changed in the state);

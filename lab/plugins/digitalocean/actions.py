@@ -13,7 +13,8 @@ from .errors import ApiError
 from .kind import live
 from .work import Work
 
-_BUSY = ("pending event", "pending action", "event is pending")
+BUSY = ("pending event", "pending action", "event is pending")
+"""What the API says of a droplet, a volume or an address that has another action going on."""
 
 
 async def perform(work: Work, group: str, method: str, target: Value, body: Body) -> None:
@@ -26,7 +27,7 @@ async def perform(work: Work, group: str, method: str, target: Value, body: Body
         try:
             answer = await work.api.ask(group, method, target, body=body, log=work.log)
         except ApiError as error:
-            if error.status != HTTPStatus.UNPROCESSABLE_ENTITY or not error.says(*_BUSY):
+            if error.status != HTTPStatus.UNPROCESSABLE_ENTITY or not error.says(*BUSY):
                 raise
             return "waiting for another action to end"
         return None

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from http import HTTPStatus
 
 from lab.plugins.protocol import PluginError
 from lab.plugins.protocol.values import Properties, Value
@@ -254,14 +255,8 @@ async def _update_droplet(work: Work, id_: str, old: Properties, new: Properties
 
 
 async def _delete_droplet(work: Work, id_: str, state: Properties) -> None:
-    droplet: Body | None = None
-
-    async def locked() -> str | None:
-        nonlocal droplet
-        droplet = await live(work, "droplets", "droplet", int(id_))
-        return "locked" if droplet is not None and droplet.get("locked") else None
-
-    await work.until(locked)
+    """One that is busy or locked refuses for a while; one that never got active may be removed at once."""
+    droplet = await live(work, "droplets", "droplet", int(id_))
     if droplet is None:
         return
     if state.get("gracefulShutdown") and droplet.get("status") == "active":
@@ -269,7 +264,17 @@ async def _delete_droplet(work: Work, id_: str, state: Properties) -> None:
         await _until_status(work, id_, "off")
     for volume in droplet.get("volume_ids") or []:
         await actions.detach(work, volume, id_)
-    await remove(work, "droplets", int(id_), method="destroy")
+
+    async def refused() -> str | None:
+        try:
+            await remove(work, "droplets", int(id_), method="destroy")
+        except ApiError as error:
+            if error.status != HTTPStatus.UNPROCESSABLE_ENTITY or not error.says(*actions.BUSY, "locked"):
+                raise
+            return "waiting for another action to end"
+        return None
+
+    await work.until(refused)
 
     async def present() -> str | None:
         left = await live(work, "droplets", "droplet", int(id_))
