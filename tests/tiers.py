@@ -253,7 +253,7 @@ def count_tests(tier: str) -> int:
 
 TIERS: dict[str, Callable[[], Count]] = {
     "lint": run_lint,
-    "unit": lambda: run_pytest("unit", 600, "-q"),
+    "unit": lambda: run_pytest("unit", 600, "-q", "-n", str(min(os.cpu_count() or 1, 4))),
     "go": run_go,
     "engine": run_engine,
     "lab": run_lab,

@@ -1,5 +1,5 @@
 # The API through this server itself, whatever the load balancer in front of it does.
-kubectl() { timeout 60 /usr/local/bin/k3s kubectl --kubeconfig /etc/rancher/k3s/k3s.yaml "$@"; }
+kubectl() { timeout 180 /usr/local/bin/k3s kubectl --kubeconfig /etc/rancher/k3s/k3s.yaml "$@"; }
 
 # After a power cut SSH lets in before the API answers.
 api() {

@@ -80,6 +80,7 @@ def test_the_machine_of_a_cloud_has_a_private_address_and_the_way_to_the_metadat
         ("#cloud-config\nssh_keys: []\n", ""),
         ("#cloud-config\n- : [\n", ""),
     ],
+    ids=["given", "none", "a script", "no keys", "keys that are a list", "no yaml"],
 )
 def test_a_host_key_is_pinned_where_the_user_data_gives_one(user_data: str, key: str) -> None:
     assert cloudinit.given_key(user_data) == key

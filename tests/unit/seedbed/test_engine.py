@@ -41,7 +41,7 @@ def pulumi(tmp_path):
     program.parent.mkdir()
     program.write_text(
         '#!/bin/sh\necho "$@" >>"$NOTES/calls"\ncat Pulumi.prod.yaml >>"$NOTES/read" 2>/dev/null\n'
-        'echo "encryptionsalt: new" >>Pulumi.prod.yaml\n$ACT\n'
+        'case "$*" in "stack init"*) echo "encryptionsalt: new" >>Pulumi.prod.yaml ;; esac\n$ACT\n'
     )
     program.chmod(0o755)
     (tmp_path / "store").mkdir()

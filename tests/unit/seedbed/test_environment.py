@@ -10,7 +10,9 @@ KEPT = {"port": 17070, "access_key": "AK", "secret_key": "SK", "bucket": "seedbe
 def dev_stack(root):
     (root / ".env.example").write_text("PULUMI_CONFIG_PASSPHRASE=known-to-all\n")
     (root / "requirements").mkdir()
-    (root / "requirements" / "program.in").write_text("pulumi-command==1.2.1\npulumi-kubernetes==4.34.2\n")
+    (root / "requirements" / "program.in").write_text(
+        "pulumi-command==1.2.1\npulumi-digitalocean==4.84.1\npulumi-kubernetes==4.34.2\n"
+    )
     config = {"config": {"seedbed:identityFile": ".lab/dev/identity.json"}}
     (root / "Pulumi.dev.yaml").write_text(yaml.safe_dump(config))
     (root / ".lab" / "dev").mkdir(parents=True)
