@@ -32,6 +32,19 @@ def new_name() -> str:
     return f"t{secrets.token_hex(3)}"
 
 
+def share_virtualenv(folder: Path) -> None:
+    """A virtual environment with the packages of this tree's, but with the `seedbed` of the copy that it is in."""
+    shared = ROOT / ".venv"
+    (folder / "bin").mkdir(parents=True)
+    for path in (shared / "bin").iterdir():
+        if path.name != "seedbed":
+            (folder / "bin" / path.name).symlink_to(path)
+    (folder / "bin" / "seedbed").symlink_to("../../seedbed/launcher")
+    (folder / "lib").symlink_to(shared / "lib")
+    for name in ("pyvenv.cfg", ".made-from"):
+        shutil.copy(shared / name, folder)
+
+
 @dataclass
 class Stack:
     """A stack named like its lab, in a copy of the tree. Its settings are the dev stack's until a test changes them."""
@@ -73,7 +86,7 @@ class Stack:
             if (ROOT / path).is_file():
                 (self.root / path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / path, self.root / path)
-        (self.root / ".venv").symlink_to(ROOT / ".venv")
+        share_virtualenv(self.root / ".venv")
         self.lab_folder.mkdir(parents=True)
         (self.lab_folder / OWNER).write_text(str(os.getpid()))
 

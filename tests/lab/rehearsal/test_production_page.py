@@ -7,7 +7,6 @@ From there on the commands are run on the rehearsed stack, which is what they wo
 import os
 import re
 import secrets
-import shutil
 import signal
 import subprocess
 import threading
@@ -116,20 +115,6 @@ def executed() -> tuple[list[str], list[str]]:
     return found[:at], found[at:]
 
 
-def own_virtualenv(root: Path) -> None:
-    """A `.venv` that is the clone's own, so that its `seedbed` is too; with this tree's packages."""
-    own, shared = root / ".venv", ROOT / ".venv"
-    own.unlink()
-    (own / "bin").mkdir(parents=True)
-    for path in (shared / "bin").iterdir():
-        if path.name != "seedbed":
-            (own / "bin" / path.name).symlink_to(path)
-    (own / "bin" / "seedbed").symlink_to("../../seedbed/launcher")
-    (own / "lib").symlink_to(shared / "lib")
-    for name in ("pyvenv.cfg", ".made-from"):
-        shutil.copy(shared / name, own / name)
-
-
 def git(folder: Path, *words: str) -> str:
     done = subprocess.run(
         ["git", *words], cwd=folder, env=os.environ | GIT_IDENTITY,
@@ -152,7 +137,6 @@ def forge(tmp_path_factory: pytest.TempPathFactory, rehearsed: Prod) -> Forge:
     git(folder, "init", "-q", "--bare", "-b", "main", "infra.git")
     clone = Stack("page", folder / "infra", rehearsed.stack.subnet)
     clone.copy_tree()
-    own_virtualenv(clone.root)
     git(clone.root, "init", "-q", "-b", "main")
     git(clone.root, "remote", "add", "origin", "ssh://git@git.example.org/seedbed.git")
     git(clone.root, "add", ".")
@@ -197,13 +181,9 @@ def after(rehearsed: Prod, tmp_path_factory: pytest.TempPathFactory, before: dic
         ["git", "clone", "-q", f"ssh://git@{stack.subnet[2]}/seedbed.git", str(clone)],
         env=environment, check=True, capture_output=True, timeout=60,
     )  # fmt: skip
-    own = folder / "bin"
-    own.mkdir()
-    # The copy's, which the link in the shared .venv is not.
-    (own / "seedbed").symlink_to(stack.root / "seedbed" / "launcher")
     shell = Shell(
         stack.root,
-        environment | {"PATH": f"{own}:{environment['PATH']}"},
+        environment,
         [
             (r"^pulumi (up)\b", 'pulumi up --yes --config-file "$SEEDBED_CONFIG_FILE"'),
             (r"^pulumi preview\b", 'pulumi preview --config-file "$SEEDBED_CONFIG_FILE"'),
