@@ -233,8 +233,16 @@ def run_lab() -> Count:
         image.ensure(Progress(), image.Image.PREPARED)
     except (LabError, ToolError) as error:
         return Count("lab", failed=1, note=str(error))
-    # Two at once: one boots or waits while the other works; more would only stand in each other's way.
-    return run_pytest("lab", 3600, "-v", "-n", "2", "--dist", "loadscope", "--no-loadscope-reorder")
+    return run_pytest("lab", 3600, "-v", "-n", str(lab_workers()), "--dist", "loadscope", "--no-loadscope-reorder")
+
+
+def lab_workers() -> int:
+    """How many groups of tests on real hosts run at once: one boots, or waits until a fault is noticed, while others work.
+
+    More would only stand in each other's way. Five hosts with three servers among them are 5 GiB.
+    """
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(1, min(3, memory // (5 << 30)))
 
 
 def count_tests(tier: str) -> int:

@@ -21,7 +21,7 @@ ROOT = Path(os.environ.get("SEEDBED_LAB_ROOT") or Path(__file__).parents[2] / ".
 OWNER = "owner"
 
 
-LONGEST_FIRST = ("seed", "rehearsal", "test_seed_faults.py", "test_faults.py", "test_first_light.py")
+LONGEST_FIRST = ("seed", "rehearsal", "test_faults.py", "test_seed_faults.py", "test_first_light.py")
 """Groups of tests in the order in which they begin, where several run at once; all others follow."""
 
 

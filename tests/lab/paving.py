@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -147,24 +148,33 @@ class Ground:
     def lab(self) -> Lab:
         return self.stack.lab
 
-    def agents(self, *letters: str, image: Image = Image.PREPARED) -> list[str]:
-        """Fresh machines in place of all agents that were there; their full names. `image` is what they begin with."""
+    def agents(self, *letters: str, bare: str = "") -> list[str]:
+        """Fresh machines in place of all agents that were there; their full names.
+
+        Those whose letters are in `bare` have none of the packages yet.
+        """
         self.generation += 1
-
-        def change(config: dict[str, Any]) -> None:
-            machines = config["seedbed:machines"]
-            for name in [name for name in machines if name.startswith("agent")]:
-                del machines[name]
-            for i, letter in enumerate(letters):
-                address = str(self.stack.subnet[31 + i])
-                machines[f"agent-{letter}"] = {"role": "agent", "address": address, "generation": self.generation}
-
-        self.stack.change(change)
+        self.stack.change(self._without_agents)
         for host in self.lab.host_names():
             if host.startswith("agent"):
                 self.lab.remove_host(host)
-        self.make_hosts(image)
+        places = dict(enumerate(letters))
+        for image in Image:
+            chosen = {i: letter for i, letter in places.items() if (letter in bare) == (image is Image.BARE)}
+            if chosen:
+                self.stack.change(partial(self._with_agents, letters=chosen))
+                self.make_hosts(image)
         return [f"agent-{letter}-{self.generation}" for letter in letters]
+
+    def _without_agents(self, config: dict[str, Any]) -> None:
+        machines = config["seedbed:machines"]
+        config["seedbed:machines"] = {name: machines[name] for name in machines if not name.startswith("agent")}
+
+    def _with_agents(self, config: dict[str, Any], letters: dict[int, str]) -> None:
+        for i, letter in letters.items():
+            address = str(self.stack.subnet[31 + i])
+            machine = {"role": "agent", "address": address, "generation": self.generation}
+            config["seedbed:machines"][f"agent-{letter}"] = machine
 
     def make_hosts(self, image: Image = Image.PREPARED) -> None:
         """A host for each machine of the settings that has none."""

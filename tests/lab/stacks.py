@@ -55,6 +55,7 @@ class Stack:
     image: Image = Image.PREPARED
     """What its hosts begin with. A test of the first paving, or of what interrupts it, needs the bare one."""
     passphrase: str = field(default_factory=lambda: secrets.token_urlsafe(16), repr=False)
+    _shells: dict[str, dict[str, str]] = field(default_factory=dict, init=False, repr=False)
 
     @staticmethod
     def make(
@@ -119,8 +120,11 @@ class Stack:
         return keep | {"PULUMI_CONFIG_PASSPHRASE": self.passphrase, VARIABLE: self.image}
 
     def environment(self) -> dict[str, str]:
-        """The shell after `eval "$(seedbed env STACK)"`."""
-        return self.shell(self.seedbed("env", self.name).stdout)
+        """The shell after `eval "$(seedbed env STACK)"`; a new one where the lab has another state store by now."""
+        store = (self.lab_folder / "s3.json").read_text()
+        if self._shells.keys() != {store}:
+            self._shells = {store: self.shell(self.seedbed("env", self.name).stdout)}
+        return dict(self._shells[store])
 
     def shell(self, exports: str) -> dict[str, str]:
         """The environment of a shell that has run these lines."""

@@ -10,7 +10,6 @@ import threading
 import pytest
 
 from lab import stack_lab
-from lab.image import Image
 from lab.internet import service
 from lab.spec import HostSpec
 from stacks.config import from_file
@@ -72,7 +71,7 @@ def test_a_server_that_loses_its_power_while_it_makes_the_cluster_is_finished_by
 
 
 def test_an_up_that_is_killed_at_any_step_says_what_to_do_and_the_next_one_finishes(paved):
-    (agent,) = paved.agents("a", image=Image.BARE)
+    (agent,) = paved.agents("a", bare="a")
     chance = random.Random(SEED)
     # `wait` may be through before a run is killed that was in the step before it.
     steps = ["scripts", "base", "docker", "k3s"]
@@ -132,7 +131,7 @@ def test_a_machine_with_another_host_key_and_one_without_power_are_named_and_pav
 
 
 def test_machines_that_are_cut_frozen_or_cut_off_during_a_step_are_named_and_paved_later(paved):
-    cut, frozen, apart = paved.agents("a", "b", "c", image=Image.BARE)
+    cut, frozen, apart = paved.agents("a", "b", "c", bare="ab")
     lab = paved.lab
     faults = {f"{cut}-base": lab.cut, f"{frozen}-docker": lab.freeze, f"{apart}-k3s": lab.partition}
     # Each machine shall come as far as its own fault, whichever of them is noticed first.

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from lab.artifacts import PAUSE_IMAGE
 from lab.git import service
 from lab.git.program import Git
 from tests.engine.harness import wait_until
@@ -130,9 +131,8 @@ def test_a_power_cut_in_the_middle_of_planting_is_finished_by_the_next_up(ground
 def fill(ground: Ground) -> None:
     """A pod that claims the memory of the node, all but what sealed-secrets and half of ArgoCD ask for."""
     node = json.loads(ground.stack.kubectl("get", "node", SERVER, "-o", "json"))
-    pause = next(name for image in node["status"]["images"] for name in image["names"] if "pause:" in name)
     kibibytes = int(node["status"]["allocatable"]["memory"].removesuffix("Ki")) - 320 * 1024
-    container = {"name": "pause", "image": pause, "resources": {"requests": {"memory": f"{kibibytes}Ki"}}}
+    container = {"name": "pause", "image": PAUSE_IMAGE, "resources": {"requests": {"memory": f"{kibibytes}Ki"}}}
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -169,9 +169,12 @@ def test_a_host_key_that_is_another_is_named_and_the_right_one_counts_at_once(gr
     push(ground, lambda clone: replace(clone / overlay, r"- \.\./\.\./base", lambda _: "- ../../nowhere"))
     ground.stack.change(right)
     *said, failed, following = said_by(ground, "synced", synced_bound(LONG))
-    assert failed == "FAILED: the folder does not render: not Synced and not by waiting: web-dev"
+    # On a busy machine others are still on their way.
+    assert failed.startswith("FAILED: the folder does not render: not Synced and not by waiting: ")
     assert "push the correction" in following
-    assert any("nowhere" in line for line in said)
+    [named] = [line for line in said if "the folder does not render: " in line]
+    assert named.startswith("web-dev: ")
+    assert "nowhere" in named
 
 
 def test_secrets_that_do_not_open_and_images_that_are_not_there_are_reported_and_stop_nothing(ground: Ground) -> None:

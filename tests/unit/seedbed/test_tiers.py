@@ -71,3 +71,10 @@ def test_one_failure_fails_the_whole_run_after_all_tiers_have_run(monkeypatch, c
 def test_a_program_that_outlasts_its_limit_is_ended_with_the_code_of_timeout(capsys):
     code, lines = tiers.stream(["sh", "-c", "echo begun; sleep 60"], limit=0.5)
     assert (code, lines) == (124, ["begun\n"])
+
+
+@pytest.mark.parametrize(("gibibytes", "workers"), [(2, 1), (10, 2), (16, 3), (64, 3)])
+def test_no_more_groups_of_hosts_run_at_once_than_the_memory_bears(monkeypatch, gibibytes, workers):
+    sizes = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": gibibytes << 18}
+    monkeypatch.setattr(tiers.os, "sysconf", sizes.__getitem__)
+    assert tiers.lab_workers() == workers
