@@ -9,8 +9,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import pave, preview, scale, seed, sync, up
+from bench import metal, pave, preview, preview_prod, rehearse, scale, seed, sync, up
 from bench.measure import BenchError
+from bench.rehearsal import Rehearsal, rehearsal
 from bench.world import World, world
 from lab import LabError, machine
 from tools import ToolError
@@ -20,14 +21,17 @@ ON_A_CLUSTER: dict[str, Callable[[World], Path]] = {"scale": scale.run, "pave": 
 ON_A_SEEDED_CLUSTER: dict[str, Callable[[World], Path]] = {"preview": preview.run, "sync": sync.run, "seed": seed.run}
 """`seed` is the last: it takes the cluster away that the others measure."""
 
-ALONE: dict[str, Callable[[Progress], Path]] = {"up": up.run, "up-cold": up.run_cold}
+ON_A_REHEARSAL: dict[str, Callable[[Rehearsal], Path]] = {"rehearse": rehearse.run, "preview-prod": preview_prod.run}
+"""Of the prod stack, on one rehearsal that is made for them, which is what `rehearse` measures."""
+
+ALONE: dict[str, Callable[[Progress], Path]] = {"up": up.run, "up-cold": up.run_cold, "metal": metal.run}
 NOT_UNLESS_NAMED = {"up-cold"}
 """It builds Kubernetes from nothing, which takes a quarter of an hour."""
 
 
 def main(arguments: list[str]) -> int:
     """Measure what is named, or all; 1 where something failed."""
-    names = [*ALONE, *ON_A_CLUSTER, *ON_A_SEEDED_CLUSTER]
+    names = [*ALONE, *ON_A_CLUSTER, *ON_A_SEEDED_CLUSTER, *ON_A_REHEARSAL]
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
         "names", metavar="NAME", nargs="*", help=f"of {', '.join(names)}; all but up-cold when none is given"
@@ -46,6 +50,10 @@ def main(arguments: list[str]) -> int:
                 with world(progress, seed=seeded) as up_and_running:
                     for name in named:
                         _told(progress, benchmarks[name](up_and_running))
+        if named := [name for name in ON_A_REHEARSAL if name in wanted]:
+            with rehearsal(progress) as rehearsed:
+                for name in named:
+                    _told(progress, ON_A_REHEARSAL[name](rehearsed))
     except (BenchError, LabError, ToolError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -17,7 +17,7 @@ def run(world: World) -> Path:
     """Measure, and write results/preview.md."""
     before = report.load()
     folder = _trivial(world)
-    ours, trivial = _resources(world), _resources(world, folder)
+    ours, trivial = resources(world), resources(world, folder)
     if ours != trivial:
         raise AssertionError(f"the stack has {ours}, the trivial program {trivial}")
     world.pulumi(*PREVIEW)
@@ -29,15 +29,16 @@ def run(world: World) -> Path:
     return report.write("preview", "A preview that finds nothing to do", before, _body(world, found, ours))
 
 
-def _body(world: World, found: dict[str, list[Usage]], resources: dict[str, int]) -> str:
+def table(label: str, found: dict[str, list[Usage]]) -> str:
+    """The medians of `seedbed`, called `label`, and of `trivial`, and their ratios."""
     wall = {name: [usage.seconds for usage in usages] for name, usages in found.items()}
     cpu = {name: [usage.cpu_seconds for usage in usages] for name, usages in found.items()}
     rows = []
-    for label, values in (("wall clock", wall), ("CPU", cpu)):
+    for what, values in (("wall clock", wall), ("CPU", cpu)):
         all_of, least, greatest = ratio(values["seedbed"], values["trivial"])
         rows.append(
             (
-                label,
+                what,
                 f"{median(values['seedbed']):.2f} s",
                 f"{median(values['trivial']):.2f} s",
                 f"**{all_of:.2f}**",
@@ -52,10 +53,14 @@ def _body(world: World, found: dict[str, list[Usage]], resources: dict[str, int]
             *(f"{best['seedbed']:.2f} s", f"{best['trivial']:.2f} s", f"{best['seedbed'] / best['trivial']:.2f}", ""),
         ),
     )
-    count = ", ".join(f"{number} × {kind}" for kind, number in sorted(resources.items()))
+    return report.table(("median", label, "trivial program", "ratio", "single rounds"), rows)
+
+
+def _body(world: World, found: dict[str, list[Usage]], counts: dict[str, int]) -> str:
+    count = ", ".join(f"{number} × {kind}" for kind, number in sorted(counts.items()))
     return (
         f"Aim: at most {TARGET} times the trivial program's wall clock.\n\n"
-        + report.table(("median", "dev stack", "trivial program", "ratio", "single rounds"), rows)
+        + table("dev stack", found)
         + f"\n{ROUNDS} rounds of `pulumi {' '.join(PREVIEW)}`, the two in turns after one of each that is not counted, on "
         f"the same engine, plugins and backend. Both states hold {count}, made by a real `pulumi up`. CPU is user and "
         "system time of the CLI and all that it waited for. The best is what a busy machine disturbed least. "
@@ -82,7 +87,7 @@ def _trivial(world: World) -> Path:
     return folder
 
 
-def _resources(world: World, folder: Path | None = None) -> dict[str, int]:
+def resources(world: World, folder: Path | None = None) -> dict[str, int]:
     """How many resources of each kind a state holds."""
     exported = json.loads(world.pulumi("stack", "export", folder=folder).output)
     return dict(Counter(kind_of(resource["type"]) for resource in exported["deployment"]["resources"]))

@@ -1,5 +1,6 @@
 """How time and memory of a preview grow with the number of hosts, and what the engine itself takes to bring them up."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,9 @@ def settings(world: World, size: int, port: int) -> dict[str, Any]:
 
 def kind_of(command: str) -> str | None:
     """Which part of the engine a process is, by its command line; official plugins and drop-ins alike."""
-    if "pulumi-resource-command" in command or "lab.plugins.command" in command:
-        return "command plugin"
+    plugin = re.search(r"(?:pulumi-resource-|lab\.plugins\.)(command|digitalocean|kubernetes)\b", command)
+    if plugin:
+        return f"{plugin[1]} plugin"
     if "pulumi-language-python" in command or "plugins/language" in command:
         return "program"
     return "CLI" if command.partition(" ")[0].endswith("pulumi") else None

@@ -1,6 +1,6 @@
 """The stack that is measured: the dev stack on a lab of its own, in a copy of the tree, made once for several benchmarks."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,10 +38,15 @@ class World:
         timeout: float = UP_SECONDS,
         kind_of: Callable[[str], str | None] | None = None,
         stdin: str = "",
+        variables: Mapping[str, str] | None = None,
     ) -> Usage:
-        """`pulumi …`, measured, on the stack that is up, another one of its project, or the project in `folder`."""
+        """`pulumi …`, measured, on the stack that is up, another one of its project, or the project in `folder`.
+
+        `variables` are added to the environment.
+        """
         argv = ["pulumi", *arguments, "--non-interactive"]
-        environment = self.environment | {"PULUMI_STACK": stack or (folder.name if folder else self.stack.name)}
+        named = {"PULUMI_STACK": stack or (folder.name if folder else self.stack.name)}
+        environment = self.environment | dict(variables or {}) | named
         return run(argv, folder or self.stack.root, environment, timeout, kind_of, stdin)
 
     def about(self) -> str:

@@ -1,13 +1,14 @@
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from bench import __main__ as command_line
-from bench import by_hand, preview, report, seed
+from bench import by_hand, metal, preview, rehearse, report, seed
 from bench.measure import BenchError, Usage, interleaved, ratio, run
+from bench.paper import Asked
 from bench.scale import kind_of
 from bench.sync import interval
 from bench.up import ready_after
@@ -15,6 +16,8 @@ from bench.world import timings
 from seedbed.commands import drill, up
 from seedbed.drill import Check
 from seedbed.steps import Step
+from stacks.config import ROOT
+from stacks.settings import Role, parse
 from tools.progress import Timing
 
 
@@ -90,6 +93,7 @@ def test_the_nodes_are_ready_when_the_last_machine_has_its_k3s():
         ("python3 -u /x/bin/pulumi-language-python-exec --monitor 127.0.0.1:1", "program"),
         ("/x/plugins/resource-command-v1.2.1/pulumi-resource-command 127.0.0.1:1", "command plugin"),
         ("python -c runpy.run_module('lab.plugins.command') 127.0.0.1:1", "command plugin"),
+        ("python -c runpy.run_module('lab.plugins.digitalocean') 127.0.0.1:1", "digitalocean plugin"),
         ("ssh-agent", None),
     ],
 )
@@ -202,3 +206,122 @@ def test_a_drill_is_recorded_as_benchmarks_are(monkeypatch: pytest.MonkeyPatch, 
     )
     assert "|   seed-0123abcd | 9.0 s |" in text
     assert "a moment" not in text
+
+
+def asked(*times: float) -> list[Asked]:
+    return [Asked("GET", "/v2/vpcs", 200, at) for at in times]
+
+
+def test_the_busiest_minute_is_found_wherever_it_begins():
+    assert metal.most_in(60, asked(0, 50, 55, 61, 109)) == 4
+    assert metal.most_in(60, asked(0, 60)) == 1
+    assert metal.most_in(60, []) == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/v2/account", "(account)"),
+        ("/v2/account/keys/7", "SshKey"),
+        ("/v2/droplets/7/actions", "Droplet"),
+        ("/v2/volumes/0a-1b", "Volume"),
+        ("/v2/volumes/actions", "VolumeAttachment"),
+        ("/v2/volumes/0a-1b/actions/7", "VolumeAttachment"),
+        ("/v2/reserved_ips/203.0.113.9/actions", "ReservedIpAssignment"),
+        ("/v2/domains/example.org/records", "DnsRecord"),
+    ],
+)
+def test_a_request_counts_for_the_kind_of_resource_whose_path_it_has(path: str, kind: str):
+    assert metal.kind_of_path(path) == kind
+
+
+def test_a_request_that_belongs_to_no_kind_of_resource_is_not_lost_among_others():
+    with pytest.raises(BenchError, match="/v2/kubernetes"):
+        metal.kind_of_path("/v2/kubernetes/clusters")
+
+
+def test_prods_pools_grow_by_agents_only_and_its_settings_stay_right():
+    grown = parse(settings_of(metal.settings(200, "big")), "Pulumi.big.yaml", ROOT, stack="big")
+    assert len(grown.machines) == 200
+    assert len(grown.names(Role.SERVER)) == 3
+    with pytest.raises(BenchError, match="more than 4"):
+        metal.settings(4, "small")
+
+
+def settings_of(config: dict[str, object]) -> dict[str, object]:
+    return {key.removeprefix("seedbed:"): value for key, value in config.items()}
+
+
+REHEARSED = """Where the time went (phases overlap):
+     90.0 s  pulumi up
+        9 s    server-a-1-base
+        1 s    server-a-1-docker
+        4 s    server-a-1-k3s
+        2 s    server-b-1-base
+       20 s    server-b-1-docker
+        3 s    server-b-1-k3s
+        1 s    agent-a-1-base
+        5 s    agent-a-1-volumes
+        1 s    agent-a-1-docker
+        2 s    agent-a-1-k3s
+        1 s    agent-b-1-base
+        1 s    agent-b-1-docker
+        6 s    agent-b-1-k3s
+        7 s    seed-0123abcd
+       30 s    synced-89ef4567
+
+"""
+BOOTS = {"server-a-1": 3.0, "server-b-1": 2.0, "agent-a-1": 2.5, "agent-b-1": 2.5}
+
+
+def test_the_inevitable_parts_are_the_slowest_of_what_happens_at_once_and_each_of_what_cannot():
+    path = rehearse.critical_path(
+        ["server-a-1", "server-b-1"], ["agent-a-1", "agent-b-1"], BOOTS, rehearse.steps(REHEARSED)
+    )
+
+    assert [part.name for part in path] == [
+        *("server-b-1 boots", "server-b-1 base", "server-b-1 docker", "server-b-1 k3s"),
+        *("agent-b-1 k3s", "seed", "synced"),
+    ]
+    assert rehearse.total(path) == 2 + 2 + 20 + 3 + 6 + 7 + 30
+
+
+def test_an_agent_whose_volume_comes_last_is_waited_for():
+    slow = rehearse.steps(REHEARSED) | {"agent-a-1-volumes": 60.0}
+
+    path = rehearse.critical_path(["server-a-1", "server-b-1"], ["agent-a-1", "agent-b-1"], BOOTS, slow)
+
+    assert path[0].name == "agent-a-1 boots"
+    assert rehearse.total(path) == 2.5 + 1 + 60 + 1 + 2 + 7 + 30
+
+
+def test_a_step_that_is_not_told_of_is_an_error_and_not_taken_for_nothing():
+    told = rehearse.steps(REHEARSED)
+    del told["server-b-1-k3s"]
+
+    with pytest.raises(BenchError, match="no step server-b-1-k3s"):
+        rehearse.critical_path(["server-a-1", "server-b-1"], ["agent-a-1"], BOOTS, told)
+
+
+def test_what_is_measured_of_the_prod_stack_shares_one_rehearsal(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made: list[str] = []
+    result = tmp_path / "result.md"
+    result.write_text("")
+
+    @contextmanager
+    def rehearsal(progress: object) -> Iterator[str]:
+        made.append("rehearsal")
+        yield "rehearsal"
+
+    def measure(name: str) -> Callable[[str], Path]:
+        return lambda world: (made.append(f"{name} on {world}"), result)[1]
+
+    monkeypatch.setattr(command_line, "rehearsal", rehearsal)
+    monkeypatch.setattr(command_line.machine, "check_able", lambda: None)
+    for name in ("rehearse", "preview-prod"):
+        monkeypatch.setitem(command_line.ON_A_REHEARSAL, name, measure(name))
+
+    assert command_line.main(["preview-prod", "rehearse"]) == 0
+    assert made == ["rehearsal", "rehearse on rehearsal", "preview-prod on rehearsal"]
