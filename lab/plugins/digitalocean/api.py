@@ -85,7 +85,7 @@ class Api:
                 return reply.body
             again = pause(self._settings.retries, tried, reply.trouble, repeatable=repeatable)
             if again is None:
-                raise reply.error
+                raise _with_remedy(reply.error, repeatable=repeatable)
             if log is not None:
                 why = f"{reply.error}; asking again in {again:.0f} s"
                 await log(Severity.INFO, why, status=True)
@@ -188,6 +188,13 @@ def _refused(response: Value, body: Body) -> _Reply:
         trouble.retry_after if trouble.retry_after is not None else reset,
     )
     return _Reply(body, trouble, error)
+
+
+def _with_remedy(error: PluginError, *, repeatable: bool) -> PluginError:
+    """What to do where an answer was lost that may be lost: of others, who asked says what became of them."""
+    if isinstance(error, LostError) and (repeatable or not error.is_uncertain):
+        return LostError(f"{error}. Run it again", is_uncertain=error.is_uncertain)
+    return error
 
 
 def _lost(error: Exception) -> _Reply:

@@ -9,7 +9,7 @@ from . import creating
 from .api import Body
 from .fields import Field, boolean, filled, integer, list_of, object_of, set_of, snake, string
 from .kind import MINUTE, TAG, TAG_SAYS, Created, Failure, Kind, Times, given, live, region, remove
-from .waiting import StillWaitingError
+from .waiting import Sight, StillWaitingError
 from .work import Work
 
 _SIZES = {"lb-small": 1, "lb-medium": 3, "lb-large": 6}
@@ -111,12 +111,14 @@ async def _create(work: Work, inputs: Properties) -> Created:
 
 
 async def _settle(work: Work, id_: str, inputs: Properties) -> None:  # noqa: ARG001
+    sight = Sight()
+
     async def missing() -> str | None:
         found = await live(work, "load_balancers", "load_balancer", id_)
         if found is None:
-            return "not shown by the API"
+            return sight.missed()
         if found["status"] == "errored":
-            raise PluginError(f"{work.name} ({id_}) has the status errored: delete it, and run it again")
+            raise PluginError(f"{work.name} ({id_}) has the status errored: delete it, and run `pulumi up --refresh`")
         return None if found["status"] == "active" else str(found["status"])
 
     try:

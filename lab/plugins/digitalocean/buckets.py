@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from lab.plugins.protocol import PluginError
@@ -22,19 +23,34 @@ if TYPE_CHECKING:
 
 DOMAIN = "digitaloceanspaces.com"
 _NO_RULES = "NoSuchLifecycleConfiguration"
+_OURS = "BucketAlreadyOwnedByYou"
 
 
 async def _create(work: Work, inputs: Properties) -> Created:
+    """A bucket that was not there before, and is there after a request without a good answer, is ours."""
     where, name = inputs["region"].lower(), inputs["name"]
+    if await _is_ours(work, where, name):
+        raise SpacesError(_OURS, f"there is a bucket {name} already")
     try:
         await work.spaces.call(where, lambda s3: s3.create_bucket(Bucket=name, ACL=inputs["acl"]))
     except SpacesError as error:
-        if error.code != "OperationAborted":
+        if error.code == "OperationAborted":
+            # Another bucket of the name is being removed.
+            await asyncio.sleep(work.retries.wait_min)
+            await work.spaces.call(where, lambda s3: s3.create_bucket(Bucket=name, ACL=inputs["acl"]))
+        elif not (error.code == _OURS or (error.is_uncertain and await _is_ours(work, where, name))):
             raise
-        # Another bucket of the name is being removed.
-        await asyncio.sleep(work.retries.wait_min)
-        await work.spaces.call(where, lambda s3: s3.create_bucket(Bucket=name, ACL=inputs["acl"]))
     return Created(name)
+
+
+async def _is_ours(work: Work, where: str, name: str) -> bool:
+    """Whether there is a bucket that the key reaches; another's is told by the answer to its creation."""
+    try:
+        return await _exists(work, where, name)
+    except SpacesError as error:
+        if error.status == HTTPStatus.FORBIDDEN:
+            return False
+        raise
 
 
 async def _settle(work: Work, id_: str, inputs: Properties) -> None:

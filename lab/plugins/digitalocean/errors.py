@@ -58,6 +58,8 @@ def _remedy(status: int, message: str, reset: float | None) -> str:
                 "If it is a matter of rights, make a token whose scopes allow this and set DIGITALOCEAN_TOKEN;"
                 " `seedbed doctor` says what is missing"
             )
+        case HTTPStatus.NOT_FOUND:
+            return "It is not in this account, or not any more: if the state has it, run `pulumi up --refresh`"
         case HTTPStatus.TOO_MANY_REQUESTS:
             if reset is None:
                 return "The account's limit of requests is used up: run it again in a few minutes"

@@ -13,7 +13,7 @@ from .kind import Kind
 from .replies import InitFailedError
 from .settings import Settings
 from .spaces import Spaces
-from .waiting import Waiting
+from .waiting import GoneError, Sight, Waiting
 from .work import Work
 
 
@@ -49,7 +49,12 @@ class Lifecycle:
 
         try:
             await kind.settle(work, made.id, said)
-            return made.id, stored(await _there(kind, work, made.id, kept))
+            return made.id, stored(await _seen(kind, work, made.id, kept))
+        except GoneError:
+            raise PluginError(
+                f"{name} ({made.id}) was created, and is gone while it was waited for: the cloud had no room for it, or"
+                " someone has deleted it. Run it again, and it is made anew"
+            ) from None
         except asyncio.CancelledError:
             raise InitFailedError(
                 f"{name} ({made.id}) was created, and the update was cancelled before it was ready: run it again",
@@ -99,7 +104,13 @@ class Lifecycle:
         try:
             if kind.update is not None:
                 await kind.update(work, id_, plain(old), said)
-            return stored(kept, await _there(kind, work, id_, kept))
+            return stored(kept, await _seen(kind, work, id_, kept))
+        except GoneError:
+            raise InitFailedError(
+                f"update {name} ({id_}): it is gone: someone has deleted it. Run `pulumi up --refresh`, and it is made anew",
+                id_,
+                stored(old, {}),
+            ) from None
         except PluginError as error:
             raise InitFailedError(
                 f"update {name} ({id_}): {error}", id_, stored(old, await _shown(kind, work, id_, old))
@@ -120,11 +131,18 @@ def _name(kind: Kind, said: Properties) -> str:
     return f"{kind.noun} {kind.label(said)}".strip()
 
 
-async def _there(kind: Kind, work: Work, id_: str, kept: Properties) -> Properties:
-    found = await kind.read(work, id_, plain(kept))
-    if found is None:
-        raise PluginError("it is gone: someone else has deleted it. Run `pulumi refresh`, and run it again")
-    return found
+async def _seen(kind: Kind, work: Work, id_: str, kept: Properties) -> Properties:
+    """What the API shows, now or soon. Raises GoneError."""
+    found: Properties | None = None
+    sight = Sight()
+
+    async def missing() -> str | None:
+        nonlocal found
+        found = await kind.read(work, id_, plain(kept))
+        return sight.missed() if found is None else None
+
+    await work.until(missing)
+    return found or {}
 
 
 async def _shown(kind: Kind, work: Work, id_: str, kept: Properties) -> Properties:

@@ -12,11 +12,8 @@ from .api import Body
 from .errors import ApiError
 from .fields import boolean, integer, object_of, set_of, string
 from .kind import HOUR, MINUTE, Created, Failure, Kind, Times, given, live, region, remove, retag, tags
-from .waiting import StillWaitingError
+from .waiting import Sight, StillWaitingError
 from .work import Work
-
-UNSEEN = 10
-"""Times that a droplet may be missing before it counts as gone: a new one is not shown everywhere at once."""
 
 POLICY = "backup_policy can only be set when backups are enabled"
 
@@ -141,16 +138,12 @@ async def _create_droplet(work: Work, inputs: Properties) -> Created:
 
 
 async def _until_status(work: Work, id_: str, wanted: str) -> None:
-    unseen = 0
+    sight = Sight()
 
     async def missing() -> str | None:
-        nonlocal unseen
         droplet = await live(work, "droplets", "droplet", int(id_))
         if droplet is None:
-            unseen += 1
-            if unseen > UNSEEN:
-                raise PluginError(f"droplet {id_} is gone: someone else has deleted it")
-            return "not shown by the API"
+            return sight.missed()
         if droplet.get("locked"):
             return f"{droplet['status']} and locked"
         return None if droplet["status"] == wanted else str(droplet["status"])

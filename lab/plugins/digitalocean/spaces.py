@@ -6,6 +6,7 @@ boto3 is imported when the first request is made.
 import asyncio
 import ipaddress
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
@@ -37,14 +38,21 @@ class SpacesError(PluginError):
 
     def __init__(self, code: str, message: str, status: int = 0) -> None:
         remedy = _REMEDIES.get(code, "")
-        super().__init__(f"{message}{f' ({code})' if code else ''}{f': {remedy}' if remedy else ''}")
+        named = f" ({code})" if code else ""
+        again = ". Run it again" if not remedy and (status in (0, 429) or status >= 500) else ""
+        super().__init__(f"{message.rstrip('.')}{named}{f': {remedy}' if remedy else again}")
         self.code = code
         self.status = status
 
     @property
+    def is_uncertain(self) -> bool:
+        """Whether the request may have had its effect all the same."""
+        return self.status == 0 or self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+    @property
     def is_missing(self) -> bool:
         """Whether what was asked for is not there."""
-        return self.status == 404 or self.code.startswith("NoSuch")
+        return self.status == HTTPStatus.NOT_FOUND or self.code.startswith("NoSuch")
 
 
 class Spaces:

@@ -16,8 +16,30 @@ FEW = 4
 """As many ask as they like: once their intervals are long, they are far below that."""
 
 
+UNSEEN = 5
+"""Times that something may be missing before it counts as gone: what is new is not shown everywhere at once."""
+
+
 class StillWaitingError(PluginError):
     """The time is over, and what was waited for has not come."""
+
+
+class GoneError(PluginError):
+    """What was there is not there any more."""
+
+
+class Sight:
+    """Counts how often something was not shown while it was waited for."""
+
+    def __init__(self) -> None:
+        self._missed = 0
+
+    def missed(self) -> str:
+        """What to say of it. Raises GoneError when it has not been shown for too long."""
+        self._missed += 1
+        if self._missed > UNSEEN:
+            raise GoneError("it is gone")
+        return "not shown by the API"
 
 
 class Waiting:
