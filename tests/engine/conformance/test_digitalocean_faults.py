@@ -109,16 +109,6 @@ def test_a_droplet_whose_request_got_lost_is_not_made_blindly(stack: Stack, clou
     assert cloud.census()["droplets"] == ["server-a-1"]
 
 
-@pytest.mark.official_breaks(TWICE)
-def test_what_cannot_be_told_apart_is_not_adopted(stack: Stack, cloud: PaperCloud) -> None:
-    """Two that may be ours: someone makes another one of the name at the same time."""
-    body = {**DROPLET, "tags": ["a"]}
-    cloud.request("POST", "/v2/droplets", body)
-    cloud.fault("lost-answer", "POST", "^/v2/droplets$")
-    text = stack.up(one(do.Droplet, DROPLET), succeeds=False).text("it")
-    assert "which one was just made cannot be told" in text or "has 2 that may be droplet server-a-1" in text
-
-
 @pytest.mark.parametrize("status", [429, 500, 502, 503])
 def test_reads_and_deletions_are_sent_again(stack: Stack, cloud: PaperCloud, status: int) -> None:
     """go-retryablehttp, DefaultRetryPolicy: 429 and 5xx; with `Retry-After` where there is one."""
