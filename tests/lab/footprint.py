@@ -1,6 +1,7 @@
 """What labs leave on this machine, as a set of lines that can be compared before and after."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -15,11 +16,12 @@ def footprint() -> set[str]:
         f"netns folder {Path('/run/netns').exists()}",
         *(f"mount {line.split()[4]}" for line in Path("/proc/self/mountinfo").read_text().splitlines()),
         *_links(),
-        *(f"cgroup {path}" for h in cgroups.hierarchies() for path in h.path.glob("seedbed/**/")),
+        # Not by a glob, which fails where a folder of another lab goes meanwhile.
+        *(f"cgroup {path}" for h in cgroups.hierarchies() for path, _, _ in os.walk(h.path / cgroups.TOP)),
         *(f"nft {line}" for line in _output("nft", "list", "tables").splitlines()),
         *(f"iptables {line}" for line in _output("iptables", "-w", "-S").splitlines()),
         *(f"sysctl {name}={kernel._read(name)}" for name in (*kernel.EXACT, *kernel.AT_LEAST)),
-        *(f"note {path}" for path in machine.NOTES.glob("**/*")),
+        *(f"note {path}/{name}" for path, folders, files in os.walk(machine.NOTES) for name in (*folders, *files)),
     }
 
 

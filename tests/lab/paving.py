@@ -23,8 +23,9 @@ from tools.progress import Progress
 
 MARK = "SEEDBED_TEST_RUN"
 
-CONNECT_SECONDS, STEP_SECONDS = 20, 90
-"""The settings of these stacks: short, so that a machine that hangs is given up soon."""
+CONNECT_SECONDS, STEP_SECONDS = 20, 150
+"""The settings of these stacks. A step that hangs is given up by SSH's keepalive, sooner; a busy machine needs some time
+for one that does not."""
 
 STEP_DIAL_SECONDS, COPY_SECONDS, MARGIN_SECONDS = 60, 30, 30
 """Of components/remote/command.py: what the documented bounds are made of."""
