@@ -93,10 +93,11 @@ def census(make: Make) -> dict[str, list[str]]:
 
 def whole(stack: Metal, census: dict[str, list[str]]) -> None:
     """All is there, and once, and is what the state has; there is nothing left to do."""
-    assert stack.census() == census
+    agent = f"agent-a-{stack.settings['seedbed:pools']['agents']['machines']['agent-a'].get('generation', 1)}"
+    assert stack.census() == census | {"droplets": [agent, "server-a-1"]}
     assert stack.live_ids() == stack.ids()
     assert [volume["droplet_ids"] != [] for volume in stack.listed("volumes")] == [True]
-    assert [address["droplet"]["name"] for address in stack.listed("reserved_ips")] == ["agent-a-1"]
+    assert [address["droplet"]["name"] for address in stack.listed("reserved_ips")] == [agent]
     assert changes(stack.preview("--refresh")) == {}
 
 
@@ -177,7 +178,7 @@ def test_what_was_created_and_is_gone_while_it_is_waited_for_is_made_anew(
     """The cloud takes a droplet and finds no room for it; somebody deletes a load balancer too early."""
     stack.cloud.paper.capacity = 1
     stack.cloud.fault("never-active", "POST", "/v2/load_balancers$")
-    with in_background(lambda: delete_balancer(stack)):
+    with in_background(lambda: delete(stack, "load_balancers", NAME)):
         tried = stack.up("--continue-on-error", succeeds=False)
     is_said(tried, f"LoadBalancer {NAME}", remedy="made anew")
     assert sum(label.startswith("Droplet ") for label in errors(tried)) == 1
@@ -240,23 +241,28 @@ def test_a_preview_succeeds_without_a_cloud(standing: Metal) -> None:
         standing.stack.environment["DIGITALOCEAN_API_URL"] = there
 
 
-def test_a_machine_that_was_cut_comes_back_with_its_volume_and_its_address(
-    standing: Metal, census: dict[str, list[str]]
+@pytest.mark.parametrize("arguments", [("--refresh",), ()], ids=["refresh", "plain"])
+def test_the_next_generation_of_a_machine_that_was_cut_has_its_volume_and_its_address(
+    standing: Metal, census: dict[str, list[str]], arguments: tuple[str, ...]
 ) -> None:
     lasting = {type_: standing.ids()[type_] for type_ in ("Volume", "ReservedIp", "LoadBalancer")}
-    (cut,) = (droplet for droplet in standing.listed("droplets") if droplet["name"] == "agent-a-1")
-    standing.cloud.request("DELETE", f"/v2/droplets/{cut['id']}")
-    assert changes(standing.up("--refresh"))["Droplet agent-a-1"] == ["create"]
+    agent = standing.settings["seedbed:pools"]["agents"]["machines"]["agent-a"]
+    now = agent.get("generation", 1)
+    delete(standing, "droplets", f"agent-a-{now}")
+    agent["generation"] = now + 1
+    assert changes(standing.up(*arguments))[f"Droplet agent-a-{now + 1}"] == ["create"]
     assert {type_: standing.ids()[type_] for type_ in lasting} == lasting
     whole(standing, census)
 
 
-def test_a_load_balancer_that_is_gone_is_made_anew_and_all_that_names_it_follows(
+def test_what_is_gone_is_made_anew_by_a_refresh_and_all_that_names_it_follows(
     standing: Metal, census: dict[str, list[str]]
 ) -> None:
-    delete_balancer(standing)
+    delete(standing, "load_balancers", NAME)
+    delete(standing, "droplets", "server-a-1")
+    assert changes(standing.up()) == {}
     made = changes(standing.up("--refresh"))
-    assert made[f"LoadBalancer {NAME}"] == ["create"]
+    assert made[f"LoadBalancer {NAME}"] == made["Droplet server-a-1"] == ["create"]
     assert made[f"Firewall {NAME}-balancer"] == ["update"]
     whole(standing, census)
 
@@ -278,10 +284,14 @@ def test_a_bucket_that_is_gone_is_made_anew_and_its_key_stays(
     whole(standing, census)
 
 
-def delete_balancer(stack: Metal) -> None:
-    """As soon as there is one."""
-    wait_until(lambda: bool(stack.listed("load_balancers")), "the load balancer", seconds=60)
-    stack.cloud.request("DELETE", f"/v2/load_balancers/{stack.listed('load_balancers')[0]['id']}")
+def delete(stack: Metal, kind: str, name: str) -> None:
+    """As soon as it is there, and not by the engine."""
+
+    def found() -> list[int | str]:
+        return [one["id"] for one in stack.listed(kind) if one["name"] == name]
+
+    wait_until(lambda: bool(found()), name, seconds=60)
+    stack.cloud.request("DELETE", f"/v2/{kind}/{found()[0]}")
 
 
 def no_room(machine: int, volume: str, name: str) -> None:

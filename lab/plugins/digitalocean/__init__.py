@@ -21,6 +21,8 @@ Where it differs:
 - a project waits until it shows what was put into it; its environment may be written in any case;
 - a reserved IP whose droplet is gone can be unassigned; a droplet's volumes are detached as the API has them, not as
   the state has them;
+- what is gone before it is ready is not in the state, so that the next `up` makes it anew; a project that is to give up
+  what is gone already gives it up;
 - a Spaces bucket of another name is another bucket: it is replaced (officially the name alone is changed in the state);
 - inputs of global load balancers, certificates, and CORS rules are refused with a sentence that says so;
 - inputs that are not known to a resource are refused; officially the SDK's types leave none;

@@ -68,6 +68,8 @@ async def _assign(work: Work, id_: str, urns: list[str]) -> None:
 
 async def _to_default(work: Work, urns: list[str]) -> None:
     """The API takes a resource out of a project only by putting it into another."""
+    if not urns:
+        return
     default = await work.api.ask("projects", "get_default", log=work.log)
     await _assign(work, default["project"]["id"], urns)
 
@@ -100,7 +102,8 @@ async def _update_project(work: Work, id_: str, old: Properties, new: Properties
         return
     before, after = (set(one.get("resources") or []) for one in (old, new))
     if before - after:
-        await _to_default(work, sorted(before - after))
+        # What was deleted since is not there to be moved.
+        await _to_default(work, sorted((before - after) & set(await _resources(work, id_))))
     if after - before:
         await _assign(work, id_, sorted(after - before))
 
@@ -108,8 +111,7 @@ async def _update_project(work: Work, id_: str, old: Properties, new: Properties
 async def _delete_project(work: Work, id_: str, state: Properties) -> None:  # noqa: ARG001
     """With what is in it moved to the default project; that takes the API a while, in which it refuses."""
     try:
-        if urns := await _resources(work, id_):
-            await _to_default(work, urns)
+        await _to_default(work, await _resources(work, id_))
     except ApiError as error:
         if error.status != HTTPStatus.NOT_FOUND:
             raise
