@@ -11,10 +11,12 @@ import os
 import socket
 import ssl
 import tempfile
+import time
 import urllib.request
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.error import HTTPError, URLError
 
 from seedbed import UserError
@@ -23,6 +25,10 @@ from stacks.identity import Identity, KeyPair
 TIMEOUT_SECONDS = 10.0
 LIFETIME = datetime.timedelta(hours=1)
 """Of the certificate: longer than any command waits for something in the cluster."""
+
+BUSY_TRIES = 10
+BUSY_SECONDS = 5
+"""The longest that is waited between two tries."""
 
 MERGE_PATCH = "application/merge-patch+json"
 
@@ -113,8 +119,7 @@ class Api:
             f"{self.url}{path}", body, {"Accept": "application/json", **(headers or {})}, method=method
         )
         try:
-            with self._opener.open(request, timeout=self._timeout) as reply:
-                found = json.load(reply)
+            found = self._open(request)
         except HTTPError as error:
             with error:
                 said = _message(error)
@@ -124,6 +129,24 @@ class Api:
         if not isinstance(found, dict):
             raise UnreachableError(f"the Kubernetes API at {self.url} answers {path} with what is no object")
         return found
+
+    def _open(self, request: urllib.request.Request) -> object:
+        """The answer as it was read; asked for again where the server says that it is busy, and for how long.
+
+        One that has just started knows its objects a little later ("storage is (re)initializing"). client-go does the same:
+        https://github.com/kubernetes/client-go/blob/v0.34.2/rest/with_retry.go
+        """
+        for left in reversed(range(BUSY_TRIES)):
+            try:
+                with self._opener.open(request, timeout=self._timeout) as reply:
+                    return cast(object, json.load(reply))
+            except HTTPError as error:
+                after = error.headers.get("Retry-After", "")
+                if error.code != HTTPStatus.TOO_MANY_REQUESTS or not after.isdigit() or not left:
+                    raise
+                error.close()
+                time.sleep(min(int(after), BUSY_SECONDS))
+        raise AssertionError("the last try returns or raises")
 
 
 def _message(error: HTTPError) -> str:

@@ -42,11 +42,13 @@ def server_certificate(identity):
 
 
 class FakeApi:
-    """`objects` by path; `before_read` is called with this before each GET; `asked` is each request's method and path."""
+    """`objects` by path; `before_read` is called with this before each GET; `asked` is each request's method and path;
+    so many requests as `busy` says are put off."""
 
     def __init__(self, identity, folder):
         self.objects = {}
         self.before_read: Callable[[FakeApi], None] = lambda _: None
+        self.busy = 0
         self.asked = []
         self.users = []
         self.lock = threading.RLock()
@@ -119,14 +121,19 @@ class FakeApi:
                 fake.users.append(subject)
 
             def _answer(self, found):
-                if found is None:
+                if fake.busy:
+                    fake.busy -= 1
+                    self._send(429, {"kind": "Status", "message": "storage is (re)initializing"}, {"Retry-After": "0"})
+                elif found is None:
                     self._send(404, {"kind": "Status", "message": f"{self.path} not found"})
                 else:
                     self._send(200, found)
 
-            def _send(self, status, body):
+            def _send(self, status, body, headers=None):
                 data = json.dumps(body).encode()
                 self.send_response(status)
+                for name, value in (headers or {}).items():
+                    self.send_header(name, value)
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)

@@ -5,7 +5,7 @@ import pytest
 from cryptography import x509
 
 from seedbed import kube
-from seedbed.kube import Api, RefusedError, UnreachableError
+from seedbed.kube import BUSY_TRIES, Api, RefusedError, UnreachableError
 from stacks.identity import kubeconfig
 
 POD = "/api/v1/namespaces/dev/pods/web"
@@ -31,6 +31,17 @@ def test_a_refusal_says_what_the_api_says(api):
     with pytest.raises(RefusedError, match=f"{POD} not found") as refusal:
         api.get(POD)
     assert refusal.value.status == 404
+
+
+@pytest.mark.parametrize(("busy", "let_in"), [(BUSY_TRIES - 1, True), (BUSY_TRIES, False)])
+def test_an_api_that_is_busy_is_asked_again_and_not_for_ever(fake, api, busy, let_in):
+    fake.objects[POD] = {"kind": "Pod"}
+    fake.busy = busy
+    if let_in:
+        assert api.get(POD) == {"kind": "Pod"}
+    else:
+        with pytest.raises(RefusedError, match=r"storage is \(re\)initializing"):
+            api.get(POD)
 
 
 def test_an_api_that_is_down_is_named(identity):
