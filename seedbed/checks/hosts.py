@@ -13,6 +13,18 @@ LIMIT_SECONDS = 5.0
 """How long one host may take; all are asked at the same time."""
 
 
+HOST_KEY_ALGORITHMS = (
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+)
+"""The pinned key's first, by which a host that has it answers. With that one alone, one that has others only would break off,
+or be broken off from, whichever comes first; so it is told by its key."""
+
+
 @dataclass(frozen=True)
 class Target:
     """One machine as it should be; `host_key` is `ssh-ed25519 AAAA…`."""
@@ -72,6 +84,7 @@ async def _log_in(target: Target, where: str, operator_key: str) -> list[Finding
         username=target.user,
         client_keys=[asyncssh.import_private_key(operator_key)],
         known_hosts=([asyncssh.import_public_key(target.host_key)], [], []),
+        server_host_key_algs=list(HOST_KEY_ALGORITHMS),
         agent_path=None,
         config=None,
         preferred_auth="publickey",
