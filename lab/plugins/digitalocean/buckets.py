@@ -259,9 +259,11 @@ async def _create_key(work: Work, inputs: Properties) -> Created:
         try:
             made = (await work.api.once("spaces_key", "create", body=body, log=work.log))["key"]
         except (ApiError, LostError) as error:
-            if not error.is_uncertain or tried > work.retries.most:
+            if not error.is_uncertain:
                 raise
             await _remove_lost(work, inputs["name"], began)
+            if tried > work.retries.most:
+                raise PluginError(f"{error}. What the account shows of it is removed: run it again") from None
             continue
         return Created(
             str(made["access_key"]),

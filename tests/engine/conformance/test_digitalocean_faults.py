@@ -81,6 +81,18 @@ def test_a_create_whose_answer_is_lost_ends_well_and_makes_one(
     assert count(cloud, kind) == before
 
 
+@pytest.mark.official_breaks(TWICE)
+def test_a_key_whose_every_answer_is_lost_leaves_none(stack: Stack, cloud: PaperCloud) -> None:
+    """Its secret is in the answer only, so what is there cannot be adopted."""
+    key = one(do.SpacesKey, {"name": "a", "grants": [{"bucket": "", "permission": "fullaccess"}]})
+    cloud.fault("lost-answer", "POST", "^/v2/spaces/keys$", times=None)
+    assert "run it again" in stack.up(key, succeeds=False).text("it")
+    assert count(cloud, "spaces_keys") == 0
+    cloud.request("DELETE", "/lab/faults")
+    stack.up(key)
+    assert count(cloud, "spaces_keys") == 1
+
+
 @pytest.mark.parametrize(("make", "arguments", "path", "kind"), KINDS)
 @pytest.mark.parametrize("status", [500, 503])
 def test_a_create_that_a_fault_of_the_cloud_refuses_is_tried_again(
