@@ -123,8 +123,13 @@ def census(cloud: Cloud) -> Object:
     counted: Object = {}
     with cloud.reading():
         for kind in cloud.store.kinds():
-            items = [item for item in cloud.store.all(kind) if not (item.get("default") or item.get("is_default"))]
-            if kind != "actions" and items:
+            items = [
+                item
+                for item in cloud.store.all(kind)
+                if not any(item.get(mark) for mark in ("default", "is_default", "_removed"))
+            ]
+            # A kind that begins with an underscore is the cloud's own memory.
+            if kind != "actions" and not kind.startswith("_") and items:
                 names = sorted(str(item.get("name") or item.get("ip") or item.get("id", "")) for item in items)
                 counted[kind] = {"count": len(items), "names": names}
     return counted

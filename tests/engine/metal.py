@@ -183,7 +183,7 @@ class Metal:
 
     def census(self) -> dict[str, list[str]]:
         """Names by kind, of what the cloud has; reserved IPs have none, so they are only counted."""
-        found = {kind: names for kind, names in self.cloud.census().items() if not kind.startswith("_")}
+        found = self.cloud.census()
         return found | {"reserved_ips": ["" for _ in found.get("reserved_ips", [])]}
 
     def listed(self, kind: str) -> list[dict[str, Any]]:

@@ -10,12 +10,9 @@ from pathlib import Path
 import pytest
 
 from lab import artifacts
-from lab.cloud import spaces as lab_spaces
-from lab.cloud.spaces import Spaces
 from tests.engine.conformance.apiserver import ApiServer, api_server
 from tests.engine.conformance.cloud import PaperCloud, paper_cloud
-from tests.engine.conformance.harness import Server, Stack, copied_stack, new_stack, sshd
-from tools import toolchain as toolchain_module
+from tests.engine.conformance.harness import Server, Stack, copied_stack, sshd
 from tools.debian import ensure_packages
 from tools.progress import Progress
 from tools.toolchain import Toolchain
@@ -37,12 +34,6 @@ def known_deviation(request: pytest.FixtureRequest, toolchain: Toolchain) -> Non
         request.applymarker(pytest.mark.xfail(reason=marker.args[0], strict=False))
 
 
-@pytest.fixture(scope="session")
-def empty_stack(toolchain: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Stack:
-    """An initialised stack that every test copies."""
-    return new_stack(toolchain.pulumi, toolchain.home, tmp_path_factory.mktemp("empty") / "stack")
-
-
 @pytest.fixture
 def stack(empty_stack: Stack, tmp_path: Path) -> Stack:
     """A stack of the test's own."""
@@ -61,16 +52,6 @@ def cloud(stack: Stack, tmp_path: Path) -> Iterator[PaperCloud]:
     with paper_cloud(tmp_path / "cloud") as served:
         stack.environment.update(served.environment())
         yield served
-
-
-@pytest.fixture(scope="session")
-def spaces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spaces]:
-    """The object storage of the lab's cloud, on this machine itself."""
-    folder = tmp_path_factory.mktemp("spaces")
-    try:
-        yield lab_spaces.ensure(folder, "conformance", None, "127.0.0.1", toolchain_module.versitygw(Progress()))
-    finally:
-        lab_spaces.stop(folder)
 
 
 @pytest.fixture(scope="session")
