@@ -28,7 +28,9 @@ def footprint() -> set[str]:
 def left_by(lab: str, before: set[str], after: set[str]) -> set[str]:
     """What is there after and was not before, less what another lab of this machine may have made meanwhile."""
     left = after - before
-    if machine.claims():  # such as the dev lab: what is shared stays, and what is its own comes and goes
+    others_before = any(line.startswith(f"note {machine.NOTES}/labs/") and lab not in line for line in before)
+    # Such as the dev lab: what is shared stays, and goes with the last of them, and what is its own comes and goes.
+    if others_before or machine.claims():
         left = {line for line in left if lab in line}
     return left
 
