@@ -117,11 +117,13 @@ def settle(api: Api, before: Look, timeout: float, say: Callable[[str], None], p
         ]
         opened = look(api).sealed
         waiting += [f"SealedSecret {name}" for name in before.sealed if name not in opened or not opened[name].opened]
-        if not waiting or time.monotonic() >= deadline:
+        if not waiting:
             return
         if waiting != last:
             say(f"waiting for {', '.join(waiting)}")
             last = waiting
+        if time.monotonic() >= deadline:
+            return
         time.sleep(poll)
 
 

@@ -7,7 +7,9 @@ import pytest
 
 from seedbed import applications
 from tests.lab.rehearsed import AGENTS, SERVERS, Prod
+from tests.lab.seeding import until
 
+HEALTHY_SECONDS = 240
 ETCD_TLS = "/var/lib/rancher/k3s/server/tls/etcd"
 
 
@@ -55,9 +57,15 @@ def test_every_machine_is_a_node_with_its_private_address(rehearsed: Prod) -> No
 
 
 def test_every_application_is_synced_and_healthy(rehearsed: Prod) -> None:
-    found = {one.name: one for one in applications.applications(rehearsed.api)}
-    assert {"root", "podinfo-staging", "podinfo-prod", "web-staging", "web-prod"} <= set(found)
-    assert [one.name for one in found.values() if not (one.synced and one.healthy)] == []
+    """Health is waited for here: `up` requires that all are Synced, and only reports it."""
+    names = {"root", "podinfo-staging", "podinfo-prod", "web-staging", "web-prod"}
+
+    def lame() -> list[str]:
+        found = {one.name: one for one in applications.applications(rehearsed.api)}
+        assert names <= set(found)
+        return [name for name, one in found.items() if not (one.synced and one.healthy)]
+
+    until(lambda: not lame(), HEALTHY_SECONDS, lame)
 
 
 def test_a_second_preview_finds_nothing_to_do_and_asks_the_cloud_nothing(rehearsed: Prod) -> None:
