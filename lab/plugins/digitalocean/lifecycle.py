@@ -4,13 +4,13 @@ import asyncio
 
 from lab.plugins.protocol import PluginError
 from lab.plugins.protocol.log import Log
-from lab.plugins.protocol.values import Properties, bare
+from lab.plugins.protocol.replies import InitFailedError
+from lab.plugins.protocol.values import Properties, bare, encode
 
 from . import outputs
 from .api import Api
 from .fields import plain
 from .kind import Kind
-from .replies import InitFailedError
 from .settings import Settings
 from .spaces import Spaces
 from .waiting import GoneError, Sight, Waiting
@@ -59,13 +59,13 @@ class Lifecycle:
             raise InitFailedError(
                 f"{name} ({made.id}) was created, and the update was cancelled before it was ready: run it again",
                 made.id,
-                stored({}),
+                encode(stored({})),
             ) from None
         except PluginError as error:
             raise InitFailedError(
                 f"{name} ({made.id}) was created, and is not ready: {error}",
                 made.id,
-                stored(await _shown(kind, work, made.id, kept)),
+                encode(stored(await _shown(kind, work, made.id, kept))),
             ) from None
 
     async def read(
@@ -109,11 +109,11 @@ class Lifecycle:
             raise InitFailedError(
                 f"update {name} ({id_}): it is gone: someone has deleted it. Run `pulumi up --refresh`, and it is made anew",
                 id_,
-                stored(old, {}),
+                encode(stored(old, {})),
             ) from None
         except PluginError as error:
             raise InitFailedError(
-                f"update {name} ({id_}): {error}", id_, stored(old, await _shown(kind, work, id_, old))
+                f"update {name} ({id_}): {error}", id_, encode(stored(old, await _shown(kind, work, id_, old)))
             ) from None
 
     async def delete(self, kind: Kind, id_: str, state: Properties, timeout: float, log: Log) -> None:

@@ -8,6 +8,7 @@ from lab.plugins.protocol import PluginError
 from lab.plugins.protocol.calls import Context, Engine, name_of, type_of
 from lab.plugins.protocol.changes import changed, property_diff
 from lab.plugins.protocol.operations import Operations
+from lab.plugins.protocol.replies import answer
 from lab.plugins.protocol.values import decode, encode, equal
 
 from . import outputs, settings
@@ -16,8 +17,8 @@ from .diff import diff
 from .kind import Kind
 from .kinds import kind_of
 from .lifecycle import Lifecycle
-from .replies import answer
 
+PLUGIN = "digitalocean"
 VERSION = "4.84.1"
 
 
@@ -53,7 +54,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             names = sorted(name for name in old.keys() | new.keys() if not equal(old.get(name), new.get(name)))
             return provider_pb2.DiffResponse(changes=changed(bool(names)), diffs=names)
 
-        return await answer(context, work())
+        return await answer(PLUGIN, context, work())
 
     async def Configure(  # noqa: N802
         self,
@@ -68,7 +69,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
                 acceptSecrets=True, supportsPreview=True, supports_autonaming_configuration=True
             )
 
-        return await answer(context, work())
+        return await answer(PLUGIN, context, work())
 
     async def Check(self, request: provider_pb2.CheckRequest, context: Context) -> provider_pb2.CheckResponse:  # noqa: N802
         """The inputs with defaults and name, and what is wrong with them."""
@@ -87,7 +88,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
                 failures=[provider_pb2.CheckFailure(property=one.property, reason=one.reason) for one in failures],
             )
 
-        return await answer(context, work(), news)
+        return await answer(PLUGIN, context, work(), news)
 
     async def Diff(self, request: provider_pb2.DiffRequest, context: Context) -> provider_pb2.DiffResponse:  # noqa: N802
         """Compares the stored outputs with the inputs; asks nobody."""
@@ -106,7 +107,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
                 hasDetailedDiff=True,
             )
 
-        return await answer(context, work())
+        return await answer(PLUGIN, context, work())
 
     async def Create(self, request: provider_pb2.CreateRequest, context: Context) -> provider_pb2.CreateResponse:  # noqa: N802
         """Makes it and waits for it."""
@@ -122,7 +123,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             )
             return provider_pb2.CreateResponse(id=id_, properties=encode(found))
 
-        return await answer(context, work(), inputs)
+        return await answer(PLUGIN, context, work(), inputs)
 
     async def Read(self, request: provider_pb2.ReadRequest, context: Context) -> provider_pb2.ReadResponse:  # noqa: N802
         """What the API shows, for a refresh, an import or a `get`; an answer without an ID where it is gone."""
@@ -136,7 +137,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             id_, properties, said = found
             return provider_pb2.ReadResponse(id=id_, properties=encode(properties), inputs=encode(said))
 
-        return await answer(context, work(), [state, inputs])
+        return await answer(PLUGIN, context, work(), [state, inputs])
 
     async def Update(self, request: provider_pb2.UpdateRequest, context: Context) -> provider_pb2.UpdateResponse:  # noqa: N802
         """Changes it in place."""
@@ -151,7 +152,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             )
             return provider_pb2.UpdateResponse(properties=encode(found))
 
-        return await answer(context, work(), [state, inputs])
+        return await answer(PLUGIN, context, work(), [state, inputs])
 
     async def Delete(self, request: provider_pb2.DeleteRequest, context: Context) -> empty_pb2.Empty:  # noqa: N802
         """Removes it and waits until it is gone."""
@@ -164,7 +165,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             )
             return empty_pb2.Empty()
 
-        return await answer(context, work(), state)
+        return await answer(PLUGIN, context, work(), state)
 
     async def Invoke(self, request: provider_pb2.InvokeRequest, context: Context) -> provider_pb2.InvokeResponse:  # noqa: N802
         """There is no function."""
@@ -175,7 +176,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
                 f" Install the official plugin: pulumi plugin install resource digitalocean {VERSION}"
             )
 
-        return await answer(context, work())
+        return await answer(PLUGIN, context, work())
 
     async def Cancel(self, request: empty_pb2.Empty, context: Context) -> empty_pb2.Empty:  # noqa: ARG002, N802
         """The user pressed Ctrl-C."""

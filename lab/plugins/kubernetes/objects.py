@@ -6,7 +6,6 @@ secrets. Source: provider.go and util.go of pulumi-kubernetes where not said oth
 
 import base64
 import binascii
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -297,26 +296,6 @@ def _contains_secret(value: Value) -> bool:
     if isinstance(value, dict):
         return is_secret(value) or any(map(_contains_secret, value.values()))
     return isinstance(value, list) and any(map(_contains_secret, value))
-
-
-def secret_texts(value: Value) -> Iterator[str]:
-    """Every text that is marked secret somewhere in the value."""
-    if is_secret(value):
-        yield from _texts(bare(value))
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from secret_texts(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from secret_texts(item)
-
-
-def _texts(value: Value) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _texts(item)
 
 
 def checkpoint(inputs: Object, live: Object, marked: Properties, api_version: str, manager: str) -> Properties:

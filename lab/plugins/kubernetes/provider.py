@@ -13,6 +13,7 @@ from lab.plugins.protocol.calls import Context, Engine
 from lab.plugins.protocol.changes import Kind, changed, property_diff
 from lab.plugins.protocol.log import Severity
 from lab.plugins.protocol.operations import Operations
+from lab.plugins.protocol.replies import InitFailedError, answer
 from lab.plugins.protocol.values import Properties, bare, decode, encode, is_unknown
 
 from . import objects, settings
@@ -21,8 +22,8 @@ from .cluster import NoMatchError, UnreachableError
 from .diff import diff, merged, sides
 from .lifecycle import Lifecycle, NotLiveError
 from .objects import Object
-from .replies import InitFailedError, answer
 
+PLUGIN = "kubernetes"
 VERSION = "4.34.2"
 
 _CRD_MISSING = (
@@ -71,7 +72,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             ]
             return provider_pb2.CheckResponse(inputs=request.news, failures=failures)
 
-        return await answer(context, work())
+        return await answer(PLUGIN, context, work())
 
     async def DiffConfig(  # noqa: N802
         self,
@@ -86,7 +87,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
                 changes=changed(bool(found.changed)), diffs=found.changed, replaces=found.replacing
             )
 
-        return await answer(context, work())
+        return await answer(PLUGIN, context, work())
 
     async def Configure(  # noqa: N802
         self,
@@ -101,7 +102,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
                 acceptSecrets=True, supportsPreview=True, supports_autonaming_configuration=True
             )
 
-        return await answer(context, work())
+        return await answer(PLUGIN, context, work())
 
     async def Check(self, request: provider_pb2.CheckRequest, context: Context) -> provider_pb2.CheckResponse:  # noqa: N802
         """The inputs with name and namespace."""
@@ -116,7 +117,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             checked = check(request.urn, decode(request.olds), decode(request.news), naming, self._settings.namespace)
             return provider_pb2.CheckResponse(inputs=encode(checked))
 
-        return await answer(context, work())
+        return await answer(PLUGIN, context, work())
 
     async def Diff(self, request: provider_pb2.DiffRequest, context: Context) -> provider_pb2.DiffResponse:  # noqa: N802
         """Compares the stored object with the inputs; asks no server."""
@@ -136,7 +137,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
                 hasDetailedDiff=True,
             )
 
-        return await answer(context, work())
+        return await answer(PLUGIN, context, work())
 
     async def Create(self, request: provider_pb2.CreateRequest, context: Context) -> provider_pb2.CreateResponse:  # noqa: N802
         """Makes the object and waits for it."""
@@ -177,7 +178,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
                 ) from None
             return provider_pb2.CreateResponse(id=objects.identifier(live), properties=outputs(live))
 
-        return await answer(context, work(), inputs)
+        return await answer(PLUGIN, context, work(), inputs)
 
     async def Read(self, request: provider_pb2.ReadRequest, context: Context) -> provider_pb2.ReadResponse:  # noqa: N802
         """The live object, for a refresh, an import or a `get`; no answer's ID is empty where there is none."""
@@ -209,7 +210,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
                 id=request.id, properties=encode(outputs), inputs=encode(objects.with_secrets(found, inputs))
             )
 
-        return await answer(context, work(), [state, inputs])
+        return await answer(PLUGIN, context, work(), [state, inputs])
 
     async def _unreadable(
         self, request: provider_pb2.ReadRequest, error: UnreachableError
@@ -267,7 +268,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
                 raise PluginError(f"update of resource {quoted} failed: {error}") from None
             return provider_pb2.UpdateResponse(properties=outputs(live))
 
-        return await answer(context, work(), [state, inputs])
+        return await answer(PLUGIN, context, work(), [state, inputs])
 
     async def Delete(self, request: provider_pb2.DeleteRequest, context: Context) -> empty_pb2.Empty:  # noqa: N802
         """Deletes the object and waits until it is gone."""
@@ -290,7 +291,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
                 raise InitFailedError(str(error), request.id, encode(outputs)) from None
             return empty_pb2.Empty()
 
-        return await answer(context, work(), state)
+        return await answer(PLUGIN, context, work(), state)
 
     async def Invoke(self, request: provider_pb2.InvokeRequest, context: Context) -> provider_pb2.InvokeResponse:  # noqa: N802
         """There is no function."""
@@ -301,7 +302,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
                 f" Install the official plugin: pulumi plugin install resource kubernetes {VERSION}"
             )
 
-        return await answer(context, work())
+        return await answer(PLUGIN, context, work())
 
     async def Cancel(self, request: empty_pb2.Empty, context: Context) -> empty_pb2.Empty:  # noqa: ARG002, N802
         """The user pressed Ctrl-C."""

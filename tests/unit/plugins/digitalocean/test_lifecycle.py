@@ -9,11 +9,11 @@ from lab.plugins.digitalocean import waiting
 from lab.plugins.digitalocean.fields import string
 from lab.plugins.digitalocean.kind import Created, Kind
 from lab.plugins.digitalocean.lifecycle import Lifecycle
-from lab.plugins.digitalocean.replies import InitFailedError
 from lab.plugins.digitalocean.settings import Settings
 from lab.plugins.digitalocean.work import Work
 from lab.plugins.protocol import PluginError
 from lab.plugins.protocol.log import Severity
+from lab.plugins.protocol.replies import InitFailedError
 from lab.plugins.protocol.values import Properties
 
 
