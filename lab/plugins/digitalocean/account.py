@@ -19,22 +19,7 @@ async def _create_project(work: Work, inputs: Properties) -> Created:
         "purpose": inputs["purpose"],
         **given(description=inputs.get("description"), environment=inputs.get("environment", "").capitalize()),
     }
-    began = creating.now()
-
-    async def search() -> list[Body]:
-        return [
-            one
-            for one in await work.api.find("projects", "list", "projects")
-            if one["name"] == body["name"] and creating.since(work, began, one["created_at"])
-        ]
-
-    made = await creating.make(
-        work,
-        lambda: work.api.once("projects", "create", body=body, log=work.log),
-        search,
-        unique=True,
-        accept="project",
-    )
+    made = await creating.named(work, "projects", "project", body)
     return Created(str(made["id"]))
 
 

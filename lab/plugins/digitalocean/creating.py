@@ -73,6 +73,22 @@ async def make(
             )
 
 
+async def named(work: Work, group: str, kind: str, body: Body) -> Body:
+    """As `make`, of a thing whose name the account has once: `group` is the client's for it and its list, `kind` one's key."""
+    began = now()
+
+    async def search() -> list[Body]:
+        return [
+            one
+            for one in await work.api.find(group, "list", group)
+            if one["name"] == body["name"] and since(work, began, one["created_at"])
+        ]
+
+    return await make(
+        work, lambda: work.api.once(group, "create", body=body, log=work.log), search, unique=True, accept=kind
+    )
+
+
 async def _look(work: Work, search: Search) -> list[Body]:
     for units in LOOKS:
         await asyncio.sleep(units * work.retries.wait_min)

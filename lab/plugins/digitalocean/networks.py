@@ -155,22 +155,7 @@ def _firewall_body(inputs: Properties) -> Body:
 
 async def _create_firewall(work: Work, inputs: Properties) -> Created:
     body = _firewall_body(inputs)
-    began = creating.now()
-
-    async def search() -> list[Body]:
-        return [
-            one
-            for one in await work.api.find("firewalls", "list", "firewalls")
-            if one["name"] == body["name"] and creating.since(work, began, one["created_at"])
-        ]
-
-    made = await creating.make(
-        work,
-        lambda: work.api.once("firewalls", "create", body=body, log=work.log),
-        search,
-        unique=True,
-        accept="firewall",
-    )
+    made = await creating.named(work, "firewalls", "firewall", body)
     return Created(str(made["id"]))
 
 
