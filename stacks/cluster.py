@@ -1,7 +1,7 @@
 """The composition of one stack: every machine, paved in the order that a cluster forms in, and what is planted then."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -9,12 +9,17 @@ import pulumi
 
 from components.pave import Node, NodeArgs, k3s
 from components.remote import Step, Timeouts
+from components.retire import Gate, Removal
 from components.seed import Seed, SeedArgs
 from components.seed.manifests import Repository
+from stacks.afterwards import warn_when_done
+from stacks.config import stack_file
+from stacks.generations import Record, record, version_problems, warning
 from stacks.identity import ADMIN_GROUP, Identity, kubeconfig
 from stacks.metal import metal
+from stacks.model import PROJECT
 from stacks.seed_settings import Seed as SeedSettings
-from stacks.settings import Role, Settings
+from stacks.settings import Role, Settings, SettingsError
 
 Secrets = Callable[[k3s.Late], str]
 """What a step reads on standard input, once all of it is known."""
@@ -30,16 +35,28 @@ class Cluster(pulumi.ComponentResource):
         super().__init__("seedbed:stacks:Cluster", "cluster")
         self._settings = settings
         self._identity = identity
-        self._metal = metal(settings, identity)
         self._servers = settings.names(Role.SERVER)
+        self._gate = Gate(
+            retire=settings.retire,
+            servers=[settings.full_name(name) for name in self._servers],
+            source=stack_file(pulumi.get_stack()).name,
+            remove=Removal(private_key=identity.operator_key, drain_seconds=settings.timeouts.drain),
+        )
+        self._metal = metal(settings, identity, self._gate.hook)
+        nodes: dict[str, Node] = {}
         last: tuple[pulumi.Resource, ...] = ()
         for name in self._servers:
-            node = self._node(name, *self._server(name), after=last)
-            last = (node.joined,)
-        agents = [self._node(name, *self._agent(name), after=last).joined for name in settings.names(Role.AGENT)]
+            nodes[name] = self._node(name, *self._server(name), after=last)
+            last = (nodes[name].joined,)
+            self._gate.server(settings.full_name(name), self._metal.host(name))
+        for name in settings.names(Role.AGENT):
+            nodes[name] = self._node(name, *self._agent(name), after=last)
         if settings.seed is not None:
-            self._plant(settings.seed, api=last, nodes=(*last, *agents))
-        self.register_outputs({})
+            joined = [node.joined for name, node in nodes.items() if name not in self._servers]
+            self._plant(settings.seed, api=last, nodes=(*last, *joined))
+        self.register_outputs({"k3s": self._checked({name: node.paved for name, node in nodes.items()})})
+        if pulumi.runtime.is_dry_run():
+            warn_when_done(self._unused)
 
     def outputs(self) -> dict[str, pulumi.Input[object]]:
         """What the stack tells."""
@@ -49,6 +66,28 @@ class Cluster(pulumi.ComponentResource):
             **self._metal.outputs(),
         }
 
+    async def _checked(self, paved: Mapping[str, pulumi.Output[Record]]) -> str:
+        """The version of k3s that new machines get, when it is one that the others allow; says what machines lack of today's settings.
+
+        Raises `pulumi.RunError` with every problem.
+        """
+        settings = self._settings
+        there = {name: await found.future() for name, found in paved.items() if await found.is_known()}
+        records = {name: found for name, found in there.items() if found is not None}
+        if problems := list(version_problems(settings, records)):
+            raise pulumi.RunError(str(SettingsError(stack_file(pulumi.get_stack()).name, problems)))
+        if pulumi.runtime.is_dry_run():
+            for name, found in sorted(records.items()):
+                if text := warning(settings, name, found):
+                    pulumi.log.warn(text)
+        return settings.k3s.version
+
+    def _unused(self) -> list[str]:
+        return [
+            f"{PROJECT}:retire names {name}, for which nothing is removed: take it out"
+            for name in self._gate.removes_nothing()
+        ]
+
     def _node(self, name: str, step: Step, secrets: Secrets, *, after: tuple[pulumi.Resource, ...]) -> Node:
         settings, cloud = self._settings, self._metal
         return Node(
@@ -56,6 +95,8 @@ class Cluster(pulumi.ComponentResource):
             NodeArgs(
                 host=cloud.host(name),
                 node_address=cloud.node_address(name),
+                paved=record(settings, name),
+                retire=self._gate.hook,
                 k3s=step,
                 secrets=secrets(k3s.Late()) if cloud.late is None else cloud.late.apply(secrets),
                 timeouts=Timeouts(connect=settings.timeouts.connect, step=settings.timeouts.step),

@@ -20,8 +20,10 @@ from stacks.settings import Role, Settings
 class DigitalOceanMetal:
     """See `stacks.metal.Metal`. Everything is named after the stack, so that one account may hold several."""
 
-    def __init__(self, settings: Settings, cloud: DigitalOcean, identity: Identity) -> None:
-        self._settings, self._cloud, self._identity = settings, cloud, identity
+    def __init__(
+        self, settings: Settings, cloud: DigitalOcean, identity: Identity, retire: pulumi.ResourceHook
+    ) -> None:
+        self._settings, self._cloud, self._identity, self._retire = settings, cloud, identity, retire
         self._stack = pulumi.get_stack()
         self._name = f"{PROJECT}-{self._stack}"
         self._network = Network(
@@ -76,6 +78,7 @@ class DigitalOceanMetal:
                 host_key=key.public,
                 user_data=user_data(host_key_private=key.private, host_key_public=key.public),
                 after=(network.firewall,),
+                retire=self._retire,
             ),
         )
 

@@ -145,6 +145,29 @@ def check_init(init: str, machines: Mapping[str, Machine]) -> Iterator[str]:
         yield f"{path}: {name} is at generation {servers[name].generation}, so it cannot be {init}"
 
 
+def retire(value: object, machines: Mapping[str, Machine], problems: list[str]) -> tuple[str, ...]:
+    """The section `retire`: full names of machines that may leave the stack; adds every problem to `problems`.
+
+    A machine that is still in the stack may be named: it stays until it is taken out or has its next generation.
+    """
+    path = f"{PROJECT}:retire"
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        problems.append(f"{path}: must be a list of machines with their generations, such as [agent-a-1]")
+        return ()
+    problems += [f"{path}: {name} is there twice" for name in sorted({n for n in value if value.count(n) > 1})]
+    for full_name in value:
+        name, _, generation = full_name.rpartition("-")
+        if not _NAME.fullmatch(name) or not generation.isdecimal() or generation.startswith("0"):
+            problems.append(f"{path}: {full_name!r} is not a machine with its generation, such as agent-a-1")
+        elif name in machines and int(generation) > machines[name].generation:
+            problems.append(
+                f"{path}: {name} is at generation {machines[name].generation}, so there is no {full_name} to retire"
+            )
+    return tuple(value)
+
+
 def check_inside(network: ipaddress.IPv4Network, machines: Mapping[str, Machine]) -> Iterator[str]:
     """Machines that exist whose node address is not one of the network's."""
     for name, machine in machines.items():

@@ -114,11 +114,11 @@ class ExistingMetal:
         }
 
 
-def metal(settings: Settings, identity: Identity) -> Metal:
-    """The machines that the settings describe, registered with the engine."""
+def metal(settings: Settings, identity: Identity, retire: pulumi.ResourceHook) -> Metal:
+    """The machines that the settings describe, registered with the engine; those that can be deleted leave by `retire`."""
     if settings.digitalocean is None:
         return ExistingMetal(settings, identity)
     # Imported here: the SDK takes a third of a second, which other stacks have no use for.
     from stacks.digitalocean import DigitalOceanMetal
 
-    return DigitalOceanMetal(settings, settings.digitalocean, identity)
+    return DigitalOceanMetal(settings, settings.digitalocean, identity, retire)

@@ -71,12 +71,14 @@ class Ssh(Model):
 
 class Timeouts(Model):
     """Seconds: for a machine to answer and finish its first boot, for each further step, for all applications to be
-    Synced, and for them to be Healthy after that, which is reported and not required."""
+    Synced, for them to be Healthy after that, which is reported and not required, and for the pods of a machine that
+    leaves to go elsewhere."""
 
     connect: Annotated[int, Field(strict=True, ge=20, le=3600)] = 300
     step: Annotated[int, Field(strict=True, ge=30, le=3600)] = 600
     sync: Annotated[int, Field(strict=True, ge=30, le=3600)] = 600
     health: Annotated[int, Field(strict=True, ge=0, le=3600)] = 120
+    drain: Annotated[int, Field(strict=True, ge=10, le=86400)] = 600
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,8 @@ class Settings:
     identity_file: Path | None
     digitalocean: DigitalOcean | None = None
     """None: the machines exist."""
+    retire: tuple[str, ...] = ()
+    """Full names of the machines that may leave."""
 
     def full_name(self, name: str) -> str:
         """The machine's name with its generation: its hostname, node name and the name of its resources."""
@@ -124,7 +128,7 @@ _SECTIONS: dict[str, type[Model]] = {
     "timeouts": Timeouts,
 }
 _DEFAULT_SECTIONS = {"ssh", "timeouts"}
-_OTHER_KEYS = {"machines", "digitalocean", "pools", "identity", "identityFile"}
+_OTHER_KEYS = {"machines", "digitalocean", "pools", "identity", "identityFile", "retire"}
 
 
 def parse(
@@ -164,6 +168,7 @@ def parse(
         problems += machine_settings.check_inside(network.machines, machines)
     if cluster is not None:
         problems += machine_settings.check_init(cluster.init, machines)
+    retire = machine_settings.retire(config.get("retire"), machines, problems)
     digests: Mapping[str, str] = {}
     if k3s is not None:
         digests = _k3s_digests(k3s, root, problems, lab_is_made=lab_is_made)
@@ -183,6 +188,7 @@ def parse(
         k3s_digests=digests,
         identity_file=None if identity_file is None else root / identity_file,
         digitalocean=cloud,
+        retire=retire,
     )
 
 

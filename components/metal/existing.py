@@ -23,11 +23,15 @@ class ExistingHostArgs:
 class ExistingHost(pulumi.ComponentResource):
     """One generation of a machine; it owns nothing, so removing it leaves the machine running."""
 
+    address: pulumi.Input[str]
+    port: int
     user: str
+    host_key: str
 
     def __init__(self, name: str, args: ExistingHostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("seedbed:metal:ExistingHost", name, None, opts)
-        self.user = args.user
+        self.address, self.port = args.address, args.port
+        self.user, self.host_key = args.user, args.host_key
         self._args = args
         self.register_outputs({"address": args.address})
 

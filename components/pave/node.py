@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import pulumi
 from pulumi_command import remote
@@ -9,6 +10,9 @@ from pulumi_command import remote
 from components.metal import Host
 from components.pave import steps
 from components.remote import Step, Timeouts, copy_scripts, run
+
+MEMBER = "-member"
+"""Behind a machine's full name: the name of what remembers it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +25,10 @@ class NodeArgs:
 
     host: Host
     node_address: str
+    paved: Mapping[str, object]
+    """The settings that are frozen with it, as JSON has them."""
+    retire: pulumi.ResourceHook
+    """What it leaves the cluster by."""
     k3s: Step
     secrets: pulumi.Input[str]
     timeouts: Timeouts
@@ -34,6 +42,8 @@ class Node(pulumi.ComponentResource):
     """A paved machine; `joined` is there when its node is proven Ready."""
 
     joined: remote.Command
+    paved: pulumi.Output[Mapping[str, Any]]
+    """What it was paved with, whatever the settings are today."""
 
     def __init__(self, name: str, args: NodeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("seedbed:pave:Node", name, None, opts)
@@ -55,8 +65,32 @@ class Node(pulumi.ComponentResource):
         if args.mounts:
             ready = self._step(steps.volumes(machine=name, mounts=args.mounts), (base, *args.attached))
         docker = self._step(steps.docker(machine=name), (ready,))
-        self.joined = self._step(args.k3s, (docker, *args.after), args.secrets)
+        member = self._member(docker)
+        self.paved = member.output.apply(lambda member: cast(Mapping[str, Any], member["paved"]))
+        self.joined = self._step(args.k3s, (member, *args.after), args.secrets)
         self.register_outputs({})
+
+    def _member(self, ready: pulumi.Resource) -> pulumi.Stash:
+        """What the state remembers of a machine from before it joins until it has left: the gate is on this.
+
+        Not on the step that joins: one that failed may have made a member of etcd all the same.
+        """
+        host = self._args.host
+        return pulumi.Stash(
+            f"{self._name}{MEMBER}",
+            input={
+                "machine": self._name,
+                "login": {"address": host.address, "port": host.port, "user": host.user, "hostKey": host.host_key},
+                "mounts": sorted(self._args.mounts.values()),
+                "paved": self._args.paved,
+            },
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[ready],
+                ignore_changes=["input"],
+                hooks=pulumi.ResourceHookBinding(before_delete=[self._args.retire]),
+            ),
+        )
 
     def _step(
         self, step: Step, after: tuple[pulumi.Resource, ...], secrets: pulumi.Input[str] | None = None

@@ -47,6 +47,8 @@ class DropletHostArgs:
     private_key: str
     host_key: str
     user_data: str
+    retire: pulumi.ResourceHook
+    """What it leaves by."""
     after: Sequence[pulumi.Resource]
     """What must be there before the machine is reachable by anybody: its firewall."""
 
@@ -54,12 +56,15 @@ class DropletHostArgs:
 class DropletHost(pulumi.ComponentResource):
     """One generation of a machine at DigitalOcean."""
 
+    address: pulumi.Input[str]
+    port: int
     user: str
+    host_key: str
     droplet: digitalocean.Droplet
 
     def __init__(self, name: str, args: DropletHostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("seedbed:metal:DropletHost", name, None, opts)
-        self.user = args.user
+        self.port, self.user, self.host_key = args.port, args.user, args.host_key
         self._args = args
         self.droplet = digitalocean.Droplet(
             name,
@@ -81,9 +86,11 @@ class DropletHost(pulumi.ComponentResource):
                 depends_on=list(args.after),
                 ignore_changes=list(FROZEN),
                 custom_timeouts=pulumi.CustomTimeouts(create=f"{CREATE_MINUTES}m"),
+                hooks=pulumi.ResourceHookBinding(before_delete=[args.retire]),
             ),
         )
-        self.register_outputs({"address": self.droplet.ipv4_address})
+        self.address = self.droplet.ipv4_address
+        self.register_outputs({"address": self.address})
 
     def connection(self, *, dial_error_limit: int, per_dial_timeout: int) -> remote.ConnectionArgs:
         """How a remote step logs in; the limits are the provider's, in attempts and in seconds for each."""

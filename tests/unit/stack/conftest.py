@@ -78,6 +78,8 @@ class _Nothing(mocks.Mocks):
     def new_resource(self, args):
         if args.typ == "digitalocean:index/droplet:Droplet":
             return str(zlib.crc32(args.name.encode())), CLOUD[args.typ]
+        if args.typ == "pulumi:index:Stash":
+            return f"{args.name}-id", {"output": args.inputs["input"]}
         return f"{args.name}-id", CLOUD.get(args.typ, {})
 
 
