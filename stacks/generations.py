@@ -35,7 +35,7 @@ class Difference:
 
 
 def record(settings: Settings, name: str) -> dict[str, Any]:
-    """What the machine of this name would be paved with today: all that its settings freeze."""
+    """What the machine of this name would be paved with today: all that its settings freeze, without what is empty."""
     machine = settings.machines[name]
     found: dict[str, Any] = {
         "role": str(machine.role),
@@ -67,7 +67,8 @@ def record(settings: Settings, name: str) -> dict[str, Any]:
                 "snapshots.cron": cloud.snapshots.cron,
                 "snapshots.keep": cloud.snapshots.keep,
             }
-    return found
+    # It is in the state three times for each machine.
+    return {setting: value for setting, value in found.items() if value not in ({}, [])}
 
 
 def differences(old: Record, new: Record) -> list[Difference]:
