@@ -9,6 +9,7 @@ from lab.cloud import spaces as lab_spaces
 from lab.cloud.spaces import Spaces
 from tests.engine.conformance.harness import Stack, new_stack
 from tests.engine.harness import Engine
+from tests.engine.reviewed import Deployed, Reviewed, deployed
 from tools import toolchain as tools_toolchain
 from tools.progress import Progress
 from tools.toolchain import Toolchain
@@ -47,3 +48,16 @@ def spaces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spaces]:
         yield lab_spaces.ensure(folder, "engine", None, "127.0.0.1", tools_toolchain.versitygw(Progress()))
     finally:
         lab_spaces.stop(folder)
+
+
+@pytest.fixture(scope="session")
+def prod(toolchain: Toolchain, spaces: Spaces, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    """The prod stack after its first `up`, on a cloud whose machines only answer; no test changes it."""
+    with deployed(tmp_path_factory.mktemp("prod"), toolchain, spaces) as made:
+        yield made
+
+
+@pytest.fixture
+def reviewed(prod: Deployed, tmp_path: Path) -> Reviewed:
+    """A copy of the project and of that stack, for one test."""
+    return prod.copy(tmp_path / "prod")

@@ -130,6 +130,12 @@ class Engine:
         file.write_text(executable)
         file.chmod(0o755)
 
+    def adopt(self, other: "Engine") -> None:
+        """Take over the stack that `other` made, whose project and state have been copied here."""
+        own = ("HOME", "PULUMI_HOME", "PULUMI_BACKEND_URL")
+        self.passphrase, self._has_stack = other.passphrase, True
+        self.env = {**other.env, **{name: self.env[name] for name in own}}
+
     def preview(self, *arguments: str, check: bool = True) -> Outcome:
         """`pulumi preview --json`."""
         return self.run("preview", "--json", "--show-sames", *arguments, check=check)

@@ -75,15 +75,16 @@ class PaperCloud:
 
 @contextmanager
 def paper_cloud(folder: Path, **traits: Any) -> Iterator[PaperCloud]:
-    """Serves a new cloud on loopback; `delays`, `limits` and `account` may be others than the usual ones."""
+    """Serves a new cloud on loopback; `delays`, `limits`, `account`, `subnet` and `paper`, the hypervisor, may be others than
+    the usual ones."""
     folder.mkdir(parents=True)
     tokens = {name: secrets.token_hex() for name in ("token", "token_read_only")}
     for name, token in tokens.items():
         (folder / name).write_text(f"{token}\n")
-    paper = PaperHypervisor()
+    paper = traits.get("paper") or PaperHypervisor()
     config = {
         "state": str(folder / "state.json"),
-        "subnet": str(IPv4Network(SUBNET)),
+        "subnet": str(IPv4Network(traits.get("subnet", SUBNET))),
         "port": 0,
         **{name: str(folder / name) for name in tokens},
         "delays": vars(traits.get("delays", Delays(0.1, 0.1, 0.1))),
