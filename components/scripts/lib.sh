@@ -24,6 +24,7 @@ trap 'fail "line $LINENO of the step: \"$BASH_COMMAND\" ended with status $?" "r
 # Written beside it and renamed, so that a power cut leaves the old or the new, never half of one.
 put() {
   local file=$1 mode=${2:-0644} new
+  note file "$file"
   mkdir -p "${file%/*}"
   new=$(mktemp "$file.XXXXXX")
   cat >"$new"
@@ -34,6 +35,11 @@ put() {
   fi
   mv "$new" "$file"
 }
+
+# note KIND NAME [VALUE]: what the machine gets and has to keep; `seedbed drift` looks whether it has it still. The kinds are those
+# of `fact`, and without VALUE it is what holds when the step ends. A file, because most of it is said at the end of a pipe.
+NOTES=
+note() { [ -z "$NOTES" ] || printf '%s\n' "$*" >>"$NOTES"; }
 
 # await SECONDS WHAT COMMAND…: until COMMAND succeeds, with a line every ten seconds.
 await() {

@@ -298,13 +298,15 @@ def assert_only_where_needed(stack: Stack, host: str, found: dict[str, set[str]]
 @pytest.mark.parametrize("host", [SERVER, AGENT])
 def test_every_step_run_again_on_a_paved_host_changes_nothing(stack: Stack, pods: list[Pod], host: str) -> None:
     exported = json.loads(stack.pulumi("stack", "export", "--show-secrets").stdout)
-    inputs = {r["urn"].rpartition("::")[2]: r["inputs"] for r in exported["deployment"]["resources"] if r.get("inputs")}
+    resources = {r["urn"].rpartition("::")[2]: r for r in exported["deployment"]["resources"] if r.get("inputs")}
     before = snapshot(stack.lab, host)
     for step in STEPS:
-        sent = inputs[f"{host}-{step}"]
+        sent, received = resources[f"{host}-{step}"]["inputs"], resources[f"{host}-{step}"]["outputs"]
         done = stack.lab.ssh(host, sent["create"], stdin=clear(sent["stdin"]), timeout=120)
         result = "ready" if step == "wait" else "already paved"
-        assert json.loads(done.stdout) == {"machine": host, "step": step, "result": result}
+        told = json.loads(done.stdout)
+        assert told == json.loads(clear(received["stdout"])) | {"result": result}
+        assert (told["machine"], told["step"], "installed" in told) == (host, step, step != "wait")
     assert snapshot(stack.lab, host) == before
 
 

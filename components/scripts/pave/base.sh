@@ -1,5 +1,6 @@
 # The operating system as k3s, and later Longhorn, needs it.
 pave() {
+  note machine hostname
   [ "$(hostname)" = "$NODE" ] || hostnamectl set-hostname "$NODE"
   grep -qE "^127\.0\.1\.1[[:space:]]+$NODE\$" /etc/hosts || printf '127.0.1.1 %s\n' "$NODE" >>/etc/hosts
 
@@ -25,6 +26,8 @@ X
 
 # Stopped before it is masked: a unit that loses its file while it runs counts as failed.
 never() {
+  local unit
+  for unit in "$@"; do note unit "$unit"; done
   systemctl stop --quiet "$@"
   systemctl mask --quiet "$@"
 }
@@ -38,7 +41,7 @@ no_kerberos_for_nfs() {
 
 kernel() {
   printf '%s\n' $MODULES $OPTIONAL_MODULES | put /etc/modules-load.d/90-seedbed.conf || true
-  local module
+  local module setting
   for module in $MODULES $OPTIONAL_MODULES; do
     # Built into the kernel, or not to be had: what is needed is proven by its effect.
     modprobe --quiet "$module" 2>/dev/null || true
@@ -46,6 +49,9 @@ kernel() {
   lasting_sysctls | put /etc/sysctl.d/90-seedbed.conf || true
   # One that cannot be set here may already be right: `prove` looks at the values.
   sysctl --quiet --load=/etc/sysctl.d/90-seedbed.conf 2>/dev/null || true
+  for setting in $SYSCTLS; do
+    case $setting in *'>='*) note floor "${setting%%>*}" "${setting##*=}" ;; *) note sysctl "${setting%%=*}" "${setting##*=}" ;; esac
+  done
 }
 
 # All of them, though they may hold now: they must hold after a boot too. Only a floor that is exceeded is left alone,
@@ -62,6 +68,7 @@ lasting_sysctls() {
 swap() {
   # The swap that a container sees is its host's and none of its business.
   if in_container; then return; fi
+  note machine swap
   swapoff --all
   if grep -qE '^[^#].*[[:space:]]swap[[:space:]]' /etc/fstab; then
     sed -i.before-seedbed -E '/^[^#].*[[:space:]]swap[[:space:]]/s/^/# seedbed: /' /etc/fstab
@@ -69,6 +76,7 @@ swap() {
 }
 
 ssh_keys_only() {
+  note machine logins
   # The first value wins, so this comes before what cloud-init writes at 50.
   put /etc/ssh/sshd_config.d/10-seedbed.conf 0600 <<'X' || return 0
 PasswordAuthentication no
@@ -84,7 +92,7 @@ X
 services() {
   # The NFS client brings rpcbind, which NFS 4 does not need and which would listen to the world.
   never rpcbind.socket rpcbind.service
-  systemctl enable --quiet iscsid.service systemd-timesyncd.service
+  enable iscsid.service systemd-timesyncd.service
   # No iSCSI and no clock of its own in a container.
   if ! in_container; then systemctl start iscsid.service systemd-timesyncd.service; fi
 }
@@ -92,7 +100,8 @@ services() {
 # A cloud's metadata service tells everybody on the machine the private host key. Pods have no business with it; what the
 # machine itself asks, and pods in its network, do not pass here. No table of kube-proxy's or flannel's comes before this one.
 metadata() {
-  put /etc/systemd/system/seedbed-metadata.service <<X || return 0
+  note dropped "$METADATA" yes
+  put /etc/systemd/system/seedbed-metadata.service <<X || true
 [Unit]
 Description=Keep pods from the cloud's metadata service
 Before=docker.service k3s.service k3s-agent.service
@@ -106,7 +115,7 @@ ExecStart=/bin/sh -c 'iptables -w -t raw -C PREROUTING -d $METADATA -j DROP 2>/d
 WantedBy=multi-user.target
 X
   systemctl daemon-reload
-  systemctl enable --quiet --now seedbed-metadata.service
+  enable --now seedbed-metadata.service
 }
 
 # holds SETTING: NAME=VALUE must be so; NAME>=VALUE is a floor, which the machine may already exceed.

@@ -7,11 +7,15 @@ pave() {
   local changed=0
   printf '%s\n' "$DAEMON_JSON" | put /etc/docker/daemon.json && changed=1
   install_packages docker.io
+  note package containerd
+  note package runc
+  note machine forward-policy
   UNIT=docker
   if [ $changed = 1 ] && systemctl is-active --quiet docker; then
     [ "$(docker info --format '{{.LoggingDriver}}' 2>/dev/null)" = local ] || systemctl restart docker
   fi
-  timeout 120 systemctl enable --quiet --now docker
+  enable docker.service
+  timeout 120 systemctl start docker
 }
 
 prove() {

@@ -26,6 +26,8 @@ binary() {
   local arch want url
   case $(uname -m) in x86_64) arch=amd64 want=$SHA256_AMD64 url=k3s ;; *) arch=arm64 want=$SHA256_ARM64 url=k3s-arm64 ;; esac
   [ -n "$want" ] || fail "k3s $VERSION has no digest for $arch" "add it to components/versions.py or to k3s.sha256 in the stack's settings"
+  note file "$BINARY" "$want 755 root"
+  note machine k3s
   [ "$(digest "$BINARY")" != "$want" ] || return 0
   url=$RELEASE_URL/$VERSION_PATH/$url
   say "downloading k3s $VERSION for $arch"
@@ -68,6 +70,7 @@ install_secrets() {
   local mode count path lines
   while read -r mode count path; do
     mapfile -n "$count" lines
+    note file "$path"
     [ -e "$path" ] || printf %s "${lines[@]}" | put "$path" "$mode"
   done
   [ ! -d $DIR/server/tls ] || chmod 0700 $DIR/server $DIR/server/tls
@@ -84,6 +87,8 @@ configure() {
   } | put $CONFIG_DIR/config.yaml 0600 || true
   [ -z "$ENDPOINT" ] || endpoint | put $CONFIG_DIR/config.yaml.d/80-endpoint.yaml 0600 || true
   [ "$ROLE" != server ] || admin_binding | put $DIR/server/manifests/seedbed-admins.yaml 0600 || true
+  note folder $CONFIG_DIR
+  note folder $CONFIG_DIR/config.yaml.d
   if unit_file | put "/etc/systemd/system/$SERVICE.service"; then systemctl daemon-reload; fi
 }
 
@@ -143,7 +148,7 @@ X
 start() {
   UNIT=$SERVICE
   say "starting $SERVICE as $ROLE"
-  systemctl enable --quiet "$SERVICE"
+  enable "$SERVICE.service"
   # `systemctl start` of k3s has no limit of its own. It says why it does not come up in its journal.
   timeout "$START_SECONDS" systemctl start "$SERVICE" ||
     fail "$SERVICE did not start within $START_SECONDS s" "the lines above say why; mend it and run \`pulumi up\` again"

@@ -10,6 +10,7 @@ pave() {
     grep -qF "$device $place " /etc/fstab ||
       printf '%s %s %s nofail,noatime,discard 0 2\n' "$device" "$place" "$FILESYSTEM" >>/etc/fstab
     mountpoint --quiet "$place" || mount "$place"
+    note mount "$place" "$device"
     say "mounted $place"
   done <<<"$MOUNTS"
   systemctl daemon-reload
