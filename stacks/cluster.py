@@ -165,12 +165,13 @@ class Cluster(pulumi.ComponentResource):
                 token=identity.server_token,
                 agent_token=identity.agent_token,
             )
-        return k3s.join_server(self._member(name), control_plane, server_url=self._metal.join_url(name)), partial(
+        return k3s.join_server(self._member(name), control_plane, peers=self._metal.peers(name)), partial(
             k3s.join_server_secrets, token=identity.join_token("server"), agent_token=identity.agent_token
         )
 
     def _agent(self, name: str) -> tuple[Step, Secrets]:
-        step = k3s.agent(self._member(name), server_url=self._metal.join_url(name))
+        authority = self._identity.files["server-ca.crt"]
+        step = k3s.agent(self._member(name), ca_certificate=authority, peers=self._metal.peers(name))
         return step, partial(k3s.agent_secrets, token=self._identity.join_token("node"))
 
     def _member(self, name: str) -> k3s.Member:

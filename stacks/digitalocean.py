@@ -142,9 +142,6 @@ class DigitalOceanMetal:
     def node_address(self, _name: str) -> str:
         return str(self._settings.network.machines)
 
-    def join_url(self, _name: str) -> str | None:
-        return None
-
     def peers(self, _name: str) -> list[str]:
         return []  # the load balancer answers for all of them
 

@@ -31,12 +31,8 @@ class Metal(Protocol):
         """Where other nodes reach it, or the network in which it has one address."""
         ...
 
-    def join_url(self, name: str, /) -> str | None:
-        """Where the machine finds the cluster; None: at the address that is in `late`."""
-        ...
-
     def peers(self, name: str, /) -> list[str]:
-        """Addresses at which a cluster would answer that another server has made."""
+        """Where the cluster answers to the machine, once it is made; what is in `late` comes behind."""
         ...
 
     def mounts(self, name: str, /) -> Mapping[str, str]:
@@ -87,16 +83,11 @@ class ExistingMetal:
     def node_address(self, name: str) -> str:
         return self._settings.machines[name].cluster_address
 
-    def join_url(self, name: str) -> str | None:
-        settings = self._settings
-        endpoint = settings.cluster.endpoint
-        if endpoint is None:
-            first = next(server for server in settings.names(Role.SERVER) if server != name)
-            endpoint = settings.machines[first].cluster_address
-        return f"https://{endpoint}:{k3s.API_PORT}"
-
     def peers(self, name: str) -> list[str]:
-        return [self.node_address(other) for other in self._settings.names(Role.SERVER) if other != name]
+        # All of them: any may be dead, or be one that joins only later in the same update.
+        servers = [self.node_address(other) for other in self._settings.names(Role.SERVER) if other != name]
+        endpoint = self._settings.cluster.endpoint
+        return servers if endpoint is None else [endpoint, *servers]
 
     def mounts(self, _name: str) -> Mapping[str, str]:
         return {}

@@ -31,7 +31,8 @@ class Member:
 
     `node_address` may be a network, in which the machine has one address: a cloud tells addresses only when it has made them.
 
-    `start_seconds` bounds the start of the service, and again the wait for the node to be Ready.
+    `start_seconds` bounds the wait for the cluster to answer, the start of the service, and the wait for the node to be
+    Ready, each.
     """
 
     machine: str
@@ -73,24 +74,22 @@ class ControlPlane:
 
 
 def init_server(member: Member, control_plane: ControlPlane, *, peers: Sequence[str]) -> Step:
-    """The server that makes the cluster; at none of the addresses `peers` may one of its identity answer already."""
+    """The server that makes the cluster; at none of the addresses `peers` may one answer already."""
     config = _member_config(member) | _server_config(control_plane) | {"cluster-init": True}
     return _server_step(member, control_plane, mode="init", config=config, peers=peers)
 
 
-def join_server(member: Member, control_plane: ControlPlane, *, server_url: str | None) -> Step:
-    """Every other server, and every later generation of the first; without a URL they join the endpoint."""
-    config = _member_config(member) | _server_config(control_plane) | _joined(server_url)
-    return _server_step(member, control_plane, mode="join", config=config, peers=())
+def join_server(member: Member, control_plane: ControlPlane, *, peers: Sequence[str]) -> Step:
+    """Every other server, and every later generation of the first: joins the first of `peers`, or else the endpoint, where
+    the cluster answers."""
+    config = _member_config(member) | _server_config(control_plane)
+    return _server_step(member, control_plane, mode="join", config=config, peers=peers)
 
 
-def agent(member: Member, *, server_url: str | None) -> Step:
-    """A node without a control plane; without a URL it joins the endpoint."""
-    return _step(member, role="agent", mode="join", config=_member_config(member) | _joined(server_url))
-
-
-def _joined(server_url: str | None) -> dict[str, object]:
-    return {} if server_url is None else {"server": server_url}
+def agent(member: Member, *, ca_certificate: str, peers: Sequence[str]) -> Step:
+    """A node without a control plane, which joins as a server does."""
+    config = _member_config(member)
+    return _step(member, role="agent", mode="join", config=config, ca_certificate=ca_certificate, peers=peers)
 
 
 def _member_config(member: Member) -> dict[str, object]:
@@ -145,13 +144,22 @@ def _server_step(
         role="server",
         mode=mode,
         config=config,
-        CA_SHA256=hashlib.sha256(control_plane.ca_certificate.encode()).hexdigest(),
-        ADMIN_GROUP=control_plane.admin_group,
-        PEERS=" ".join(sorted(peers)),
+        ca_certificate=control_plane.ca_certificate,
+        peers=peers,
+        admin_group=control_plane.admin_group,
     )
 
 
-def _step(member: Member, *, role: str, mode: str, config: Mapping[str, object], **server: str) -> Step:
+def _step(
+    member: Member,
+    *,
+    role: str,
+    mode: str,
+    config: Mapping[str, object],
+    ca_certificate: str,
+    peers: Sequence[str],
+    admin_group: str = "",
+) -> Step:
     release = member.release
     variables = {
         "NODE": member.machine,
@@ -167,8 +175,12 @@ def _step(member: Member, *, role: str, mode: str, config: Mapping[str, object],
         "SHA256_ARM64": release.sha256.get("arm64", ""),
         "START_SECONDS": str(member.start_seconds),
         "CONFIG": yaml.safe_dump(dict(config), sort_keys=True).strip(),
+        "CA_SHA256": hashlib.sha256(ca_certificate.encode()).hexdigest(),
+        # In the order in which they are asked.
+        "PEERS": " ".join(peers),
+        "ADMIN_GROUP": admin_group,
     }
-    return render(SCRIPTS, "k3s", variables | {"CA_SHA256": "", "ADMIN_GROUP": "", "PEERS": ""} | server)
+    return render(SCRIPTS, "k3s", variables)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,8 @@ DIR=/var/lib/rancher/k3s
 CONFIG_DIR=/etc/rancher/k3s
 # Where the API is reached, if that is known by the time the step runs only: the address of a load balancer.
 ENDPOINT=
+# Which of PEERS and ENDPOINT is joined.
+JOINED=
 BINARY=/usr/local/bin/k3s
 
 pave() {
@@ -14,7 +16,7 @@ pave() {
     ENDPOINT=${secrets%%$'\n'*} ENDPOINT=${ENDPOINT#* } secrets=${secrets#*$'\n'}
   fi
   binary
-  [ "$MODE" != init ] || refuse_second_cluster
+  if [ "$MODE" = init ]; then refuse_second_cluster; else find_cluster; fi
   refuse_foreign_ca
   install_secrets <<<"$secrets"
   secrets=
@@ -50,12 +52,47 @@ digest() { [ ! -e "$1" ] || sha256sum "$1" | cut -d' ' -f1; }
 # already answers, initialising once more would make a second cluster.
 refuse_second_cluster() {
   [ ! -d $DIR/server/db ] || return 0
-  local peer
-  for peer in $PEERS $ENDPOINT; do
-    if [ "$(curl --silent --insecure --max-time 3 "https://$peer:6443/cacerts" | sha256sum | cut -d' ' -f1)" = "$CA_SHA256" ]; then
-      fail "a cluster of this identity already answers at $peer" "give this server a new generation, so that it joins"
-    fi
+  local try
+  # A load balancer may have no server that it believes to be well for a moment.
+  for try in 1 2 3; do
+    ! cluster_answers || fail "a cluster of this identity already answers at $JOINED" \
+      "set seedbed:cluster.init back to the server that made it: $NODE is to join it"
+    [ -z "$PEERS$ENDPOINT" ] || sleep 1
   done
+}
+
+# k3s itself would wait for it without an end, and without a word of what is missing.
+find_cluster() {
+  local remedy="start a server of it, or see what keeps this machine from port 6443 there"
+  [ "$ROLE" != server ] ||
+    remedy+="; only if all of them are lost and it shall be made anew: set seedbed:cluster.init to $NODE"
+  await "$START_SECONDS" "the cluster to answer at ${PEERS:-$ENDPOINT}" cluster_answers ||
+    fail "no cluster of this identity answers at ${PEERS:-$ENDPOINT}, within $START_SECONDS s" "$remedy"
+  say "joining the cluster at $JOINED"
+}
+
+cluster_answers() {
+  local address found foreign=
+  for address in $PEERS $ENDPOINT; do
+    found=$(ca_at "$address")
+    if [ "$found" = "$CA_SHA256" ]; then
+      JOINED=$address
+      return 0
+    fi
+    [ -z "$found" ] || foreign=$address
+  done
+  [ -z "$foreign" ] || fail "a cluster with another CA answers at $foreign" \
+    "that one is not this stack's: correct the addresses in the stack's settings, or take that cluster away"
+  return 1
+}
+
+# ca_at ADDRESS: the digest of the CA of the cluster that answers there; nothing where none does.
+ca_at() {
+  local answer
+  # The dot keeps the line's end, which belongs to the file.
+  answer=$(curl --silent --insecure --fail --max-time 3 "https://$1:6443/cacerts" && echo .) || return 0
+  # A balancer without a server may have a page of its own.
+  [[ $answer != *"BEGIN CERTIFICATE"* ]] || printf %s "${answer%.*}" | sha256sum | cut -d' ' -f1
 }
 
 refuse_foreign_ca() {
@@ -84,17 +121,15 @@ configure() {
   {
     printf '%s\nnode-ip: %s\nflannel-iface: %s\n' "$CONFIG" "$address" "$interface"
     [ "$ROLE" != server ] || printf 'advertise-address: %s\n' "$address"
+    [ "$MODE" = init ] || printf 'server: https://%s:6443\n' "$JOINED"
   } | put $CONFIG_DIR/config.yaml 0600 || true
-  [ -z "$ENDPOINT" ] || endpoint | put $CONFIG_DIR/config.yaml.d/80-endpoint.yaml 0600 || true
+  if [ "$ROLE" = server ] && [ -n "$ENDPOINT" ]; then
+    printf 'tls-san+:\n  - %s\n' "$ENDPOINT" | put $CONFIG_DIR/config.yaml.d/80-endpoint.yaml 0600 || true
+  fi
   [ "$ROLE" != server ] || admin_binding | put $DIR/server/manifests/seedbed-admins.yaml 0600 || true
   note folder $CONFIG_DIR
   note folder $CONFIG_DIR/config.yaml.d
   if unit_file | put "/etc/systemd/system/$SERVICE.service"; then systemctl daemon-reload; fi
-}
-
-endpoint() {
-  [ "$MODE" = init ] || printf 'server: https://%s:6443\n' "$ENDPOINT"
-  [ "$ROLE" != server ] || printf 'tls-san+:\n  - %s\n' "$ENDPOINT"
 }
 
 admin_binding() {

@@ -1,5 +1,6 @@
 """The scripts of paving: rendered by pure functions, valid for bash, free of secrets."""
 
+import hashlib
 import json
 import os
 import re
@@ -35,8 +36,8 @@ STEPS = {
     "base": steps.base(machine="server-a-1"),
     "docker": steps.docker(machine="server-a-1"),
     "init server": k3s.init_server(MEMBER, CONTROL_PLANE, peers=("10.0.0.12",)),
-    "join server": k3s.join_server(MEMBER, CONTROL_PLANE, server_url="https://10.0.0.12:6443"),
-    "agent": k3s.agent(MEMBER, server_url="https://10.0.0.12:6443"),
+    "join server": k3s.join_server(MEMBER, CONTROL_PLANE, peers=("10.0.0.12", "10.0.0.11")),
+    "agent": k3s.agent(MEMBER, ca_certificate=CONTROL_PLANE.ca_certificate, peers=("10.0.0.12",)),
 }
 
 
@@ -152,13 +153,12 @@ def test_the_digest_names_what_is_done_and_to_which_values():
     assert steps.base(machine="server-b-1").digest != digests["base"]
 
 
-def test_the_first_server_initialises_and_looks_for_its_peers(home):
+def test_the_first_server_initialises_and_nobody_else(home):
     first, joiner = config(STEPS["init server"]), config(STEPS["join server"])
     assert first["cluster-init"] is True
-    assert "server" not in first
-    assert "PEERS=10.0.0.12" in STEPS["init server"].text
-    assert joiner["server"] == "https://10.0.0.12:6443"
     assert "cluster-init" not in joiner
+    assert "PEERS=10.0.0.12\n" in STEPS["init server"].text
+    assert "PEERS='10.0.0.12 10.0.0.11'\n" in STEPS["join server"].text
 
 
 def test_servers_agree_on_what_k3s_wants_them_to_agree_on(home):
@@ -222,12 +222,12 @@ ADDRESSES = """\
 """
 
 
-def configured(tmp_path, role, mode, endpoint, node_address="10.20.0.0/24"):
+def configured(tmp_path, role, mode, endpoint, node_address="10.20.0.0/24", joined="10.20.0.12"):
     """The files that `configure` writes on a machine with a public and a private address."""
     body = source(LIBRARY, steps.SCRIPTS / "k3s.sh").replace("/etc/", f"{tmp_path}/etc/")
     script = (
         f"NODE=a STEP=k3s ROLE={role} MODE={mode} NODE_ADDRESS={node_address} CONFIG='node-name: a' ADMIN_GROUP=g\n"
-        f"SERVICE=k3s\n{body}\nDIR={tmp_path}/k3s\nENDPOINT={endpoint}\n"
+        f"SERVICE=k3s\n{body}\nDIR={tmp_path}/k3s\nENDPOINT={endpoint} JOINED={joined}\n"
         "systemctl() { :; }\n"
         f'ip() {{ [ "${{@: -2:1}}" = to ] && grep -F "inet ${{NODE_ADDRESS%.0/*}}." <<<"$ADDRESSES"; }}\nconfigure\n'
     )
@@ -250,16 +250,89 @@ def test_a_machine_takes_the_address_that_it_has_in_the_private_network(tmp_path
     assert "advertise-address" not in agent
 
 
-@pytest.mark.parametrize(
-    ("role", "mode", "expected"),
-    [
-        ("server", "init", {"tls-san+": ["203.0.113.9"]}),
-        ("server", "join", {"tls-san+": ["203.0.113.9"], "server": "https://203.0.113.9:6443"}),
-        ("agent", "join", {"server": "https://203.0.113.9:6443"}),
-    ],
-)
-def test_the_address_that_came_last_is_joined_and_is_in_the_servers_certificates(tmp_path, role, mode, expected):
-    assert configured(tmp_path, role, mode, "203.0.113.9")[1] == expected
+@pytest.mark.parametrize(("role", "mode"), [("server", "init"), ("server", "join"), ("agent", "join")])
+def test_whoever_joins_joins_where_the_cluster_answered(tmp_path, role, mode):
+    wanted = None if mode == "init" else "https://10.20.0.12:6443"
+    assert configured(tmp_path, role, mode, "")[0].get("server") == wanted
+
+
+@pytest.mark.parametrize(("role", "expected"), [("server", {"tls-san+": ["203.0.113.9"]}), ("agent", None)])
+def test_the_address_that_came_last_is_in_the_servers_certificates(tmp_path, role, expected):
+    assert configured(tmp_path, role, "join", "203.0.113.9")[1] == expected
+
+
+CA = "-----BEGIN CERTIFICATE-----\nours\n-----END CERTIFICATE-----\n"
+FOREIGN = CA.replace("ours", "theirs")
+PAGE = "<html>no server is available</html>\n"
+NOBODY = None
+
+
+def looked_for(tmp_path, mode, answers, role="server", endpoint=""):
+    """A step's look for the cluster, where `answers` are what the addresses give for /cacerts, round by round."""
+    for address, rounds in answers.items():
+        for number, answer in enumerate(rounds):
+            if answer is not None:
+                (tmp_path / f"{address}.{number}").write_text(answer)
+    script = (
+        f"NODE=server-a-2 STEP=k3s ROLE={role} MODE={mode} START_SECONDS=2 SERVICE=k3s PEERS={' '.join(answers)!r}\n"
+        f"CA_SHA256={hashlib.sha256(CA.encode()).hexdigest()}\n"
+        f"{source(LIBRARY, steps.SCRIPTS / 'k3s.sh')}\nDIR={tmp_path}/k3s ENDPOINT={endpoint}\n"
+        # Each is asked once a round; the last answer stays.
+        f"""curl() {{
+          local address=${{*: -1}} count
+          address=${{address#https://}} address=${{address%%:*}}
+          count=$(cat {tmp_path}/$address.asked 2>/dev/null || echo 0)
+          echo $((count + 1)) >{tmp_path}/$address.asked
+          cat {tmp_path}/$address.$count 2>/dev/null
+        }}\n"""
+        "sleep() { command sleep 0.01; }\n"
+        + ("refuse_second_cluster" if mode == "init" else "find_cluster")
+        + '\necho "joined=$JOINED"\n'
+    )
+    return subprocess.run(
+        ["bash", "-Eeuo", "pipefail", "-c", script], capture_output=True, text=True, check=False, timeout=20
+    )
+
+
+def test_a_machine_joins_the_first_address_at_which_the_cluster_answers(tmp_path):
+    """Dead, and not yet there, are alike."""
+    done = looked_for(tmp_path, "join", {"10.0.0.1": [NOBODY], "10.0.0.2": [PAGE], "10.0.0.3": [CA]})
+    assert done.stdout == "joined=10.0.0.3\n", done.stderr
+
+
+def test_a_load_balancer_that_has_no_server_yet_is_waited_for(tmp_path):
+    done = looked_for(tmp_path, "join", {"10.0.0.1": [NOBODY, PAGE, CA]})
+    assert done.stdout == "joined=10.0.0.1\n", done.stderr
+
+
+def test_a_server_that_finds_nobody_to_join_says_how_a_lost_cluster_is_made_anew_and_an_agent_does_not(tmp_path):
+    anew = "only if all of them are lost and it shall be made anew: set seedbed:cluster.init to server-a-2"
+    for role in ("server", "agent"):
+        done = looked_for(tmp_path, "join", {"10.0.0.1": [NOBODY], "10.0.0.2": [PAGE]}, role=role)
+        assert done.returncode == 1
+        assert "FAILED: no cluster of this identity answers at 10.0.0.1 10.0.0.2, within 2 s" in done.stderr
+        assert (anew in done.stderr) == (role == "server")
+
+
+@pytest.mark.parametrize("mode", ["init", "join"])
+def test_another_cluster_at_an_address_of_the_settings_is_refused(tmp_path, mode):
+    done = looked_for(tmp_path, mode, {"10.0.0.1": [NOBODY], "10.0.0.2": [FOREIGN]})
+    assert done.returncode == 1
+    assert "FAILED: a cluster with another CA answers at 10.0.0.2" in done.stderr
+    assert "correct the addresses" in done.stderr
+
+
+@pytest.mark.parametrize("rounds", [[CA], [NOBODY, NOBODY, CA]])
+def test_a_cluster_that_answers_anywhere_is_not_made_once_more(tmp_path, rounds):
+    done = looked_for(tmp_path, "init", {"10.0.0.1": [NOBODY] * 3, "10.0.0.2": rounds})
+    assert done.returncode == 1
+    assert "FAILED: a cluster of this identity already answers at 10.0.0.2" in done.stderr
+    assert "next: set seedbed:cluster.init back to the server that made it: server-a-2 is to join it" in done.stderr
+
+
+def test_a_cluster_that_answers_nowhere_is_made(tmp_path):
+    done = looked_for(tmp_path, "init", {"10.0.0.1": [NOBODY], "10.0.0.2": [PAGE]})
+    assert (done.stdout, done.returncode) == ("joined=\n", 0), done.stderr
 
 
 def test_what_is_known_late_travels_with_the_secrets_the_endpoint_first():

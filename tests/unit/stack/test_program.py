@@ -76,17 +76,24 @@ def test_the_init_server_initialises_and_every_other_server_joins(run):
     program = run("existing")
     create = {m: script(program, m) for m in ("server-a-1", "server-b-1", "server-c-1")}
     assert [m for m, text in create.items() if "cluster-init: true" in text] == ["server-a-1"]
-    assert [m for m, text in create.items() if "server: https://" in text] == ["server-b-1", "server-c-1"]
+    assert [m for m, text in create.items() if "MODE=join\n" in text] == ["server-b-1", "server-c-1"]
 
 
-def test_a_later_generation_of_the_init_server_joins_another_server(run):
+def test_a_later_generation_of_the_init_server_joins_whichever_other_one_answers(run):
     def bump(config):
         config["seedbed:machines"]["server-a"]["generation"] = 2
         config["seedbed:cluster"].pop("endpoint")
 
-    text = script(run("existing", bump), "server-a-2")
-    assert "cluster-init" not in text
-    assert "server: https://10.20.0.12:6443" in text
+    program = run("existing", bump)
+    assert "MODE=join\n" in script(program, "server-a-2")
+    assert "PEERS='10.20.0.12 10.20.0.13'\n" in script(program, "server-a-2")
+    assert "PEERS='10.20.0.11 10.20.0.12 10.20.0.13'\n" in script(program, "agent-a-1")
+
+
+def test_the_endpoint_is_asked_before_the_servers_themselves(run):
+    program = run("existing")
+    assert "PEERS='k8s.example.org 10.20.0.12 10.20.0.13'\n" in script(program, "server-a-1")
+    assert "PEERS='k8s.example.org 10.20.0.11 10.20.0.12 10.20.0.13'\n" in script(program, "agent-a-1")
 
 
 def test_the_scripts_are_copied_before_a_machines_first_step_and_the_state_keeps_where_they_are_only(run):
