@@ -12,6 +12,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from components.remote import session
+from components.remote.session import Login
 from seedbed import UserError, engine, environment, identities, stackfile
 from seedbed.commands.cloud_init import full_name
 from seedbed.stackfile import StackFile
@@ -23,8 +25,6 @@ HELP = "log in to a machine of a stack, or run a command there"
 
 NODES = "nodes"
 """The stack's output."""
-
-CONNECT_SECONDS = 10
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,11 +41,11 @@ def run(arguments: argparse.Namespace) -> int:
     identity = identities.read(stack, os.environ)
     words = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
     with tempfile.TemporaryDirectory(prefix="seedbed-") as folder:
-        argv = command(Path(folder), settings, identity, name, target)
+        argv = session.argv(Path(folder), login(settings, identity, name, target), identity.operator_key)
         try:
             return subprocess.run([*argv, *words], check=False).returncode
         except FileNotFoundError:
-            raise UserError("there is no `ssh` on PATH: install the OpenSSH client") from None
+            raise UserError(str(session.NoClientError())) from None
 
 
 def address(stack: StackFile, settings: Settings, name: str, environ: Mapping[str, str]) -> str:
@@ -60,28 +60,8 @@ def address(stack: StackFile, settings: Settings, name: str, environ: Mapping[st
         raise UserError(f"the state of stack {stack.name} knows no address of {name}: `pulumi up` makes it") from None
 
 
-def command(folder: Path, settings: Settings, identity: Identity, name: str, target: str) -> list[str]:
-    """The argv up to the command; it is good for as long as `folder` has the two files that this writes there."""
+def login(settings: Settings, identity: Identity, name: str, target: str) -> Login:
+    """How the machine of this full name, which is at `target`, is logged in to."""
     short = next(short for short in settings.machines if settings.full_name(short) == name)
     host_key = settings.machines[short].host_key or identity.host_key(name).public
-    key, known_hosts = folder / "operator_key", folder / "known_hosts"
-    key.touch(0o600)
-    key.write_text(identity.operator_key)
-    known_hosts.write_text(f"{name} {host_key}\n")
-    options = {
-        "UserKnownHostsFile": f'"{known_hosts}"',
-        "GlobalKnownHostsFile": "/dev/null",
-        "StrictHostKeyChecking": "yes",
-        "UpdateHostKeys": "no",
-        "HostKeyAlias": name,
-        "IdentitiesOnly": "yes",
-        "IdentityAgent": "none",
-        "BatchMode": "yes",
-        "ConnectTimeout": str(CONNECT_SECONDS),
-        "ServerAliveInterval": str(CONNECT_SECONDS),
-        "LogLevel": "ERROR",
-    }
-    argv = ["ssh", "-F", "none", "-i", str(key), "-p", str(settings.ssh.port), "-l", settings.ssh.user]
-    for option, value in options.items():
-        argv += ["-o", f"{option}={value}"]
-    return [*argv, "--", target]
+    return Login(machine=name, address=target, port=settings.ssh.port, user=settings.ssh.user, host_key=host_key)
