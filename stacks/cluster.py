@@ -1,7 +1,8 @@
 """The composition of one stack: every machine, paved in the order that a cluster forms in, and what is planted then."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -36,6 +37,7 @@ class Cluster(pulumi.ComponentResource):
         self._settings = settings
         self._identity = identity
         self._servers = settings.names(Role.SERVER)
+        self._known: dict[str, Record] = {}
         self._gate = Gate(
             retire=settings.retire,
             servers=[settings.full_name(name) for name in self._servers],
@@ -74,13 +76,25 @@ class Cluster(pulumi.ComponentResource):
         settings = self._settings
         there = {name: await found.future() for name, found in paved.items() if await found.is_known()}
         records = {name: found for name, found in there.items() if found is not None}
-        if problems := list(version_problems(settings, records)):
-            raise pulumi.RunError(str(SettingsError(stack_file(pulumi.get_stack()).name, problems)))
+        self._refuse(version_problems(settings, records))
         if pulumi.runtime.is_dry_run():
             for name, found in sorted(records.items()):
                 if text := warning(settings, name, found):
                     pulumi.log.warn(text)
         return settings.k3s.version
+
+    def _allow(self, name: str, paved: Record) -> None:
+        """Refuses to let the machine join, by what is known of the others until now: of those that were there, from the start.
+
+        In an `up` without a preview `_checked` would be too late: it waits for what this machine is paved with.
+        """
+        self._known[name] = paved
+        machines = {known: self._settings.machines[known] for known in self._known}
+        self._refuse(version_problems(replace(self._settings, machines=machines), self._known))
+
+    def _refuse(self, problems: Iterable[str]) -> None:
+        if found := list(problems):
+            raise pulumi.RunError(str(SettingsError(stack_file(pulumi.get_stack()).name, found)))
 
     def _unused(self) -> list[str]:
         return [
@@ -97,6 +111,7 @@ class Cluster(pulumi.ComponentResource):
                 node_address=cloud.node_address(name),
                 paved=record(settings, name),
                 retire=self._gate.hook,
+                allow=partial(self._allow, name),
                 k3s=step,
                 secrets=secrets(k3s.Late()) if cloud.late is None else cloud.late.apply(secrets),
                 timeouts=Timeouts(connect=settings.timeouts.connect, step=settings.timeouts.step),

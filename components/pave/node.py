@@ -1,6 +1,6 @@
 """One machine -> one cluster member, by a short chain of remote steps."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -27,6 +27,8 @@ class NodeArgs:
     node_address: str
     paved: Mapping[str, object]
     """The settings that are frozen with it, as JSON has them."""
+    allow: Callable[[Mapping[str, Any]], None]
+    """Called in an `up` with what it was paved with, before it joins; raises `pulumi.RunError` where it must not."""
     retire: pulumi.ResourceHook
     """What it leaves the cluster by."""
     k3s: Step
@@ -67,7 +69,7 @@ class Node(pulumi.ComponentResource):
         docker = self._step(steps.docker(machine=name), (ready,))
         member = self._member(docker)
         self.paved = member.output.apply(lambda member: cast(Mapping[str, Any], member["paved"]))
-        self.joined = self._step(args.k3s, (member, *args.after), args.secrets)
+        self.joined = self._step(args.k3s, (member, *args.after), self._secrets(member))
         self.register_outputs({})
 
     def _member(self, ready: pulumi.Resource) -> pulumi.Stash:
@@ -91,6 +93,19 @@ class Node(pulumi.ComponentResource):
                 hooks=pulumi.ResourceHookBinding(before_delete=[self._args.retire]),
             ),
         )
+
+    def _secrets(self, member: pulumi.Stash) -> pulumi.Input[str]:
+        """What the step that joins reads, known when the machine is about to join and may."""
+        args = self._args
+        if pulumi.runtime.is_dry_run():
+            return args.secrets
+
+        def checked(found: Sequence[Any]) -> str:
+            secrets, remembered = found
+            args.allow(remembered["paved"])
+            return str(secrets)
+
+        return pulumi.Output.all(args.secrets, member.output).apply(checked)
 
     def _step(
         self, step: Step, after: tuple[pulumi.Resource, ...], secrets: pulumi.Input[str] | None = None
