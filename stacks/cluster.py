@@ -22,6 +22,9 @@ from stacks.model import PROJECT
 from stacks.seed_settings import Seed as SeedSettings
 from stacks.settings import Role, Settings, SettingsError
 
+INIT = "cluster-init"
+"""What remembers the server that made the cluster."""
+
 Secrets = Callable[[k3s.Late], str]
 """What a step reads on standard input, once all of it is known."""
 
@@ -45,6 +48,9 @@ class Cluster(pulumi.ComponentResource):
             remove=Removal(private_key=identity.operator_key, drain_seconds=settings.timeouts.drain),
         )
         self._metal = metal(settings, identity, self._gate.hook)
+        frozen = pulumi.ResourceOptions(parent=self, ignore_changes=["input"])
+        memory = pulumi.Stash(INIT, input={"init": settings.cluster.init}, opts=frozen)
+        self._init: pulumi.Output[str] = pulumi.Output.from_input(self._only_once(memory))
         nodes: dict[str, Node] = {}
         last: tuple[pulumi.Resource, ...] = ()
         for name in self._servers:
@@ -56,7 +62,8 @@ class Cluster(pulumi.ComponentResource):
         if settings.seed is not None:
             joined = [node.joined for name, node in nodes.items() if name not in self._servers]
             self._plant(settings.seed, api=last, nodes=(*last, *joined))
-        self.register_outputs({"k3s": self._checked({name: node.paved for name, node in nodes.items()})})
+        paved = {name: node.paved for name, node in nodes.items()}
+        self.register_outputs({"k3s": self._checked(paved), "init": self._init})
         if pulumi.runtime.is_dry_run():
             warn_when_done(self._unused)
 
@@ -67,6 +74,22 @@ class Cluster(pulumi.ComponentResource):
             "kubeconfig": pulumi.Output.secret(self._kubeconfig()),
             **self._metal.outputs(),
         }
+
+    async def _only_once(self, memory: pulumi.Stash) -> str:
+        """Which server makes the cluster, unless another one has made it, which the state remembers.
+
+        The machines' own look for a cluster finds one only at addresses of today's settings.
+        """
+        init = self._settings.cluster.init
+        found = await memory.output.future()
+        if found is not None and found["init"] != init:
+            self._refuse(
+                [
+                    f"{PROJECT}:cluster.init: {found['init']} made this stack's cluster, and a cluster is made once: put it back, so "
+                    f"that {init} joins it. Only where every server of that cluster is lost: `pulumi up --replace '**::{INIT}'`"
+                ]
+            )
+        return init
 
     async def _checked(self, paved: Mapping[str, pulumi.Output[Record]]) -> str:
         """The version of k3s that new machines get, when it is one that the others allow; says what machines lack of today's settings.
@@ -113,7 +136,7 @@ class Cluster(pulumi.ComponentResource):
                 retire=self._gate.hook,
                 allow=partial(self._allow, name),
                 k3s=step,
-                secrets=secrets(k3s.Late()) if cloud.late is None else cloud.late.apply(secrets),
+                secrets=self._told(name, secrets),
                 timeouts=Timeouts(connect=settings.timeouts.connect, step=settings.timeouts.step),
                 # The first joins nobody, but what it is reached by must not open when it is half made.
                 after=(*after, *cloud.reachable),
@@ -121,6 +144,14 @@ class Cluster(pulumi.ComponentResource):
                 attached=cloud.attached(name),
             ),
         )
+
+    def _told(self, name: str, secrets: Secrets) -> pulumi.Input[str]:
+        late = self._metal.late
+        told: pulumi.Input[str] = secrets(k3s.Late()) if late is None else late.apply(secrets)
+        if self._settings.full_name(name) != self._settings.cluster.init:
+            return told
+        # Not before it is sure that this server may make the cluster.
+        return pulumi.Output.all(told, self._init).apply(lambda known: str(known[0]))
 
     def _plant(
         self, seed: SeedSettings, *, api: tuple[pulumi.Resource, ...], nodes: tuple[pulumi.Resource, ...]

@@ -69,6 +69,10 @@ CLOUD: dict[str, dict[str, Any]] = {
 """What the cloud tells of a resource when it has made it."""
 
 
+REMEMBERED: dict[str, Any] = {}
+"""What a memory has been told before, by its name; the others are new."""
+
+
 class _Nothing(mocks.Mocks):
     """Known ids, and no outputs but the cloud's, which is what a first preview sees."""
 
@@ -79,7 +83,7 @@ class _Nothing(mocks.Mocks):
         if args.typ == "digitalocean:index/droplet:Droplet":
             return str(zlib.crc32(args.name.encode())), CLOUD[args.typ]
         if args.typ == "pulumi:index:Stash":
-            return f"{args.name}-id", {"output": args.inputs["input"]}
+            return f"{args.name}-id", {"output": REMEMBERED.get(args.name, args.inputs["input"])}
         return f"{args.name}-id", CLOUD.get(args.typ, {})
 
 

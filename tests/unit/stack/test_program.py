@@ -6,8 +6,9 @@ import pulumi
 import pytest
 
 from components.remote.script import bundle
+from stacks.cluster import INIT
 from stacks.config import ROOT
-from tests.unit.stack.conftest import SECRET, SIGNATURE
+from tests.unit.stack.conftest import REMEMBERED, SECRET, SIGNATURE
 
 STEPS = ("wait", "base", "docker", "k3s")
 
@@ -88,6 +89,30 @@ def test_a_later_generation_of_the_init_server_joins_whichever_other_one_answers
     assert "MODE=join\n" in script(program, "server-a-2")
     assert "PEERS='10.20.0.12 10.20.0.13'\n" in script(program, "server-a-2")
     assert "PEERS='10.20.0.11 10.20.0.12 10.20.0.13'\n" in script(program, "agent-a-1")
+
+
+def test_a_server_that_shall_make_the_cluster_once_more_is_refused_whatever_else_is_replaced(run, monkeypatch):
+    """What made it may be anywhere by now: that is what the state remembers it for."""
+
+    def anew(config):
+        config["seedbed:machines"]["server-a"]["generation"] = 2
+        config["seedbed:cluster"]["init"] = "server-a-2"
+
+    assert "MODE=init\n" in script(run("existing", anew), "server-a-2")
+    monkeypatch.setitem(REMEMBERED, INIT, {"init": "server-a-1"})
+    assert "MODE=init\n" in script(run("existing"), "server-a-1")
+    with pytest.raises(pulumi.RunError) as refused:
+        run("existing", anew)
+    assert "seedbed:cluster.init: server-a-1 made this stack's cluster, and a cluster is made once" in str(
+        refused.value
+    )
+    assert "`pulumi up --replace '**::cluster-init'`" in str(refused.value)
+
+
+def test_what_remembers_who_made_the_cluster_is_frozen(run):
+    memory = run("existing").step("cluster", "init")
+    assert memory.inputs == {"input": {"init": "server-a-1"}}
+    assert memory.request.ignoreChanges == ["input"]
 
 
 def test_the_endpoint_is_asked_before_the_servers_themselves(run):
@@ -193,7 +218,7 @@ def test_the_outputs_tell_where_the_api_is_and_keep_the_kubeconfig_secret(run):
 def test_the_dev_stack_is_one_server_and_one_agent(run):
     program = run("dev")
     assert [r.name for r in program.resources if r.type == "seedbed:pave:Node"] == ["agent-a-1", "server-a-1"]
-    assert "server: https://10.77.0.11:6443" in script(program, "agent-a-1")
+    assert "PEERS=10.77.0.11\n" in script(program, "agent-a-1")
 
 
 def test_bad_settings_and_a_missing_identity_are_told_together_and_nothing_is_registered(run):
