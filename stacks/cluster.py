@@ -43,11 +43,12 @@ class Cluster(pulumi.ComponentResource):
         self._known: dict[str, Record] = {}
         self._gate = Gate(
             retire=settings.retire,
+            machines=[settings.full_name(name) for name in settings.machines],
             servers=[settings.full_name(name) for name in self._servers],
             source=stack_file(pulumi.get_stack()).name,
             remove=Removal(private_key=identity.operator_key, drain_seconds=settings.timeouts.drain),
         )
-        self._metal = metal(settings, identity, self._gate.hook)
+        self._metal = metal(settings, identity, self._gate)
         frozen = pulumi.ResourceOptions(parent=self, ignore_changes=["input"])
         memory = pulumi.Stash(INIT, input={"init": settings.cluster.init}, opts=frozen)
         self._init: pulumi.Output[str] = pulumi.Output.from_input(self._only_once(memory))
@@ -127,7 +128,7 @@ class Cluster(pulumi.ComponentResource):
 
     def _node(self, name: str, step: Step, secrets: Secrets, *, after: tuple[pulumi.Resource, ...]) -> Node:
         settings, cloud = self._settings, self._metal
-        return Node(
+        node = Node(
             settings.full_name(name),
             NodeArgs(
                 host=cloud.host(name),
@@ -141,9 +142,11 @@ class Cluster(pulumi.ComponentResource):
                 # The first joins nobody, but what it is reached by must not open when it is half made.
                 after=(*after, *cloud.reachable),
                 mounts=cloud.mounts(name),
-                attached=cloud.attached(name),
+                attach=partial(cloud.attach, name),
             ),
         )
+        cloud.joined(name, node.joined)
+        return node
 
     def _told(self, name: str, secrets: Secrets) -> pulumi.Input[str]:
         late = self._metal.late

@@ -1,6 +1,7 @@
 """The machines of a stack at DigitalOcean: one network, one droplet for each machine, and what outlives them."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pulumi
 import pulumi_digitalocean as digitalocean
@@ -11,6 +12,8 @@ from components.metal.digitalocean.droplet import DropletHost, DropletHostArgs
 from components.metal.digitalocean.network import Dns, Network, NetworkArgs
 from components.metal.user_data import user_data
 from components.pave import k3s
+from components.retire import Gate
+from components.retire.gate import HOLDER
 from stacks.digitalocean_settings import DigitalOcean
 from stacks.identity import Identity
 from stacks.model import PROJECT
@@ -20,10 +23,8 @@ from stacks.settings import Role, Settings
 class DigitalOceanMetal:
     """See `stacks.metal.Metal`. Everything is named after the stack, so that one account may hold several."""
 
-    def __init__(
-        self, settings: Settings, cloud: DigitalOcean, identity: Identity, retire: pulumi.ResourceHook
-    ) -> None:
-        self._settings, self._cloud, self._identity, self._retire = settings, cloud, identity, retire
+    def __init__(self, settings: Settings, cloud: DigitalOcean, identity: Identity, gate: Gate) -> None:
+        self._settings, self._cloud, self._identity, self._gate = settings, cloud, identity, gate
         self._stack = pulumi.get_stack()
         self._name = f"{PROJECT}-{self._stack}"
         self._network = Network(
@@ -41,11 +42,15 @@ class DigitalOceanMetal:
             ),
         )
         self._hosts = {name: self._droplet(name) for name in sorted(settings.machines)}
-        self._attached: dict[str, list[pulumi.Resource]] = {}
-        volumes = [self._volume(name) for name in sorted(cloud.volumes)]
-        addresses = [self._reserve(name) for name in sorted(cloud.reserved_addresses)]
+        for name, host in self._hosts.items():
+            gate.droplet(settings.full_name(name), host.droplet.id)
+        self._volumes = {
+            name: storage.volume(f"{self._name}-{name}", region=cloud.region, gib=cloud.volumes[name].size)
+            for name in sorted(cloud.volumes)
+        }
+        self._addresses = {name: self._reserve(name) for name in sorted(cloud.reserved_addresses)}
         self._snapshots = self._make_snapshots()
-        self._project([*volumes, *addresses])
+        self._project([*self._volumes.values(), *self._addresses.values()])
         address = self._network.balancer.ip
         self.api_url: str | pulumi.Output[str] = pulumi.Output.concat("https://", address, f":{k3s.API_PORT}")
         self.tls_sans = [*settings.cluster.tls_sans, *self._dns_names()]
@@ -78,26 +83,14 @@ class DigitalOceanMetal:
                 host_key=key.public,
                 user_data=user_data(host_key_private=key.private, host_key_public=key.public),
                 after=(network.firewall,),
-                retire=self._retire,
+                retire=self._gate.hook,
             ),
         )
 
-    def _volume(self, name: str) -> digitalocean.Volume:
-        settings = self._cloud.volumes[name]
-        full_name = f"{self._name}-{name}"
-        disk = storage.volume(full_name, region=self._cloud.region, gib=settings.size)
-        attachment = storage.attach(full_name, disk, self._hosts[settings.machine].droplet)
-        self._attached.setdefault(settings.machine, []).append(attachment)
-        return disk
-
     def _reserve(self, name: str) -> digitalocean.ReservedIp:
-        full_name = f"{self._name}-{name}"
-        address = digitalocean.ReservedIp(
-            full_name, region=self._cloud.region, opts=pulumi.ResourceOptions(protect=True)
+        return digitalocean.ReservedIp(
+            f"{self._name}-{name}", region=self._cloud.region, opts=pulumi.ResourceOptions(protect=True)
         )
-        droplet = self._hosts[self._cloud.reserved_addresses[name].machine].droplet
-        digitalocean.ReservedIpAssignment(full_name, ip_address=address.ip_address, droplet_id=droplet.id.apply(int))
-        return address
 
     def _make_snapshots(self) -> storage.Snapshots | None:
         snapshots = self._cloud.snapshots
@@ -152,8 +145,48 @@ class DigitalOceanMetal:
             if settings.machine == name
         }
 
-    def attached(self, name: str) -> tuple[pulumi.Resource, ...]:
-        return tuple(self._attached.get(name, ()))
+    def attach(
+        self, name: str, member: pulumi.Output[Mapping[str, Any]], after: tuple[pulumi.Resource, ...]
+    ) -> tuple[pulumi.Resource, ...]:
+        mounts = sorted(self.mounts(name).values())
+        # The machine's name as it is known in the preview, and how to log in to it as it was made.
+        machine = {
+            "machine": self._settings.full_name(name),
+            "login": member["login"],
+            "mounts": mounts,
+            "paved": {"role": str(self._settings.machines[name].role)},
+        }
+        return tuple(
+            self._hand_over(volume, name, machine, after)
+            for volume, settings in sorted(self._cloud.volumes.items())
+            if settings.machine == name
+        )
+
+    def _hand_over(
+        self, volume: str, machine: str, holder: Mapping[str, object], after: tuple[pulumi.Resource, ...]
+    ) -> digitalocean.VolumeAttachment:
+        """The volume in the machine, when the one that it was in has left the cluster."""
+        full_name = f"{self._name}-{volume}"
+        remembered = pulumi.Stash(
+            f"{full_name}{HOLDER}",
+            input=holder,
+            opts=pulumi.ResourceOptions(
+                depends_on=list(after), hooks=pulumi.ResourceHookBinding(before_update=[self._gate.hand_over])
+            ),
+        )
+        return storage.attach(
+            full_name, self._volumes[volume], self._hosts[machine].droplet, keep=self._gate.keep, after=(remembered,)
+        )
+
+    def joined(self, name: str, node: pulumi.Resource) -> None:
+        for address, settings in sorted(self._cloud.reserved_addresses.items()):
+            if settings.machine == name:
+                digitalocean.ReservedIpAssignment(
+                    f"{self._name}-{address}",
+                    ip_address=self._addresses[address].ip_address,
+                    droplet_id=self._hosts[name].droplet.id.apply(int),
+                    opts=pulumi.ResourceOptions(depends_on=[node]),
+                )
 
     def outputs(self) -> dict[str, pulumi.Input[object]]:
         settings = self._settings

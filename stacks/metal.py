@@ -1,12 +1,13 @@
 """Where a stack's machines come from, as the rest of the stack sees it."""
 
 from collections.abc import Mapping
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import pulumi
 
 from components.metal import ExistingHost, ExistingHostArgs, Host
 from components.pave import k3s
+from components.retire import Gate
 from stacks.identity import Identity
 from stacks.settings import Role, Settings
 
@@ -39,8 +40,14 @@ class Metal(Protocol):
         """Device -> mount point of what outlives the machine."""
         ...
 
-    def attached(self, name: str, /) -> tuple[pulumi.Resource, ...]:
-        """What must be there before its devices are."""
+    def attach(
+        self, name: str, member: pulumi.Output[Mapping[str, Any]], after: tuple[pulumi.Resource, ...], /
+    ) -> tuple[pulumi.Resource, ...]:
+        """What must be there before its devices are: they come to the machine when `after` is there and `member` is known."""
+        ...
+
+    def joined(self, name: str, node: pulumi.Resource, /) -> None:
+        """`node` is there when the machine does its work: what leads to it may lead to it now."""
         ...
 
     def outputs(self) -> dict[str, pulumi.Input[object]]:
@@ -92,8 +99,13 @@ class ExistingMetal:
     def mounts(self, _name: str) -> Mapping[str, str]:
         return {}
 
-    def attached(self, _name: str) -> tuple[pulumi.Resource, ...]:
+    def attach(
+        self, _name: str, _member: pulumi.Output[Mapping[str, Any]], _after: tuple[pulumi.Resource, ...]
+    ) -> tuple[pulumi.Resource, ...]:
         return ()
+
+    def joined(self, _name: str, _node: pulumi.Resource) -> None:
+        pass  # nothing leads to it that is ours
 
     def outputs(self) -> dict[str, pulumi.Input[object]]:
         settings = self._settings
@@ -105,11 +117,11 @@ class ExistingMetal:
         }
 
 
-def metal(settings: Settings, identity: Identity, retire: pulumi.ResourceHook) -> Metal:
-    """The machines that the settings describe, registered with the engine; those that can be deleted leave by `retire`."""
+def metal(settings: Settings, identity: Identity, gate: Gate) -> Metal:
+    """The machines that the settings describe, registered with the engine; those that can be deleted leave by the gate."""
     if settings.digitalocean is None:
         return ExistingMetal(settings, identity)
     # Imported here: the SDK takes a third of a second, which other stacks have no use for.
     from stacks.digitalocean import DigitalOceanMetal
 
-    return DigitalOceanMetal(settings, settings.digitalocean, identity, retire)
+    return DigitalOceanMetal(settings, settings.digitalocean, identity, gate)

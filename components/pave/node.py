@@ -1,6 +1,6 @@
 """One machine -> one cluster member, by a short chain of remote steps."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -14,13 +14,16 @@ from components.remote import Step, Timeouts, copy_scripts, run
 MEMBER = "-member"
 """Behind a machine's full name: the name of what remembers it."""
 
+Attach = Callable[[pulumi.Output[Mapping[str, Any]], tuple[pulumi.Resource, ...]], tuple[pulumi.Resource, ...]]
+"""Brings a machine, by what is remembered of it, what is to be mounted there, when the resources are there."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class NodeArgs:
     """`k3s` is the step that makes the machine a member; `secrets` is what its script reads.
 
     `node_address` is where the other nodes reach the machine, or the network in which it has one address. `mounts` are the
-    mount points by the device that is mounted there when `attached` is there.
+    mount points by the device that is mounted there when what `attach` gives is there.
     """
 
     host: Host
@@ -35,9 +38,9 @@ class NodeArgs:
     secrets: pulumi.Input[str]
     timeouts: Timeouts
     after: tuple[pulumi.Resource, ...] = ()
-    """What must be there before k3s starts; the steps before that do not wait for it."""
+    """What must be there before k3s starts, or another machine leaves; the steps before that do not wait for it."""
     mounts: Mapping[str, str] = field(default_factory=dict)
-    attached: tuple[pulumi.Resource, ...] = ()
+    attach: Attach = lambda _member, _after: ()
 
 
 class Node(pulumi.ComponentResource):
@@ -63,13 +66,16 @@ class Node(pulumi.ComponentResource):
             dial_seconds=connect,
         )
         base = self._step(steps.base(machine=name), (wait,))
-        ready = base
-        if args.mounts:
-            ready = self._step(steps.volumes(machine=name, mounts=args.mounts), (base, *args.attached))
-        docker = self._step(steps.docker(machine=name), (ready,))
+        docker = self._step(steps.docker(machine=name), (base,))
         member = self._member(docker)
         self.paved = member.output.apply(lambda member: cast(Mapping[str, Any], member["paved"]))
-        self.joined = self._step(args.k3s, (member, *args.after), self._secrets(member))
+        allowed = self._allowed(member)
+        ready: pulumi.Resource = member
+        if args.mounts:
+            # The machine that has them leaves for this one: as late as can be, when everything else has gone well here.
+            attached = args.attach(allowed, args.after)
+            ready = self._step(steps.volumes(machine=name, mounts=args.mounts), (member, *attached))
+        self.joined = self._step(args.k3s, (ready, *args.after), self._secrets(allowed))
         self.register_outputs({})
 
     def _member(self, ready: pulumi.Resource) -> pulumi.Stash:
@@ -94,18 +100,22 @@ class Node(pulumi.ComponentResource):
             ),
         )
 
-    def _secrets(self, member: pulumi.Stash) -> pulumi.Input[str]:
-        """What the step that joins reads, known when the machine is about to join and may."""
-        args = self._args
+    def _allowed(self, member: pulumi.Stash) -> pulumi.Output[Mapping[str, Any]]:
+        """What the state remembers of the machine; in an `up` it is known when the machine may join."""
         if pulumi.runtime.is_dry_run():
-            return args.secrets
+            return member.output
 
-        def checked(found: Sequence[Any]) -> str:
-            secrets, remembered = found
-            args.allow(remembered["paved"])
-            return str(secrets)
+        def allowed(found: Mapping[str, Any]) -> Mapping[str, Any]:
+            self._args.allow(found["paved"])
+            return found
 
-        return pulumi.Output.all(args.secrets, member.output).apply(checked)
+        return member.output.apply(allowed)
+
+    def _secrets(self, allowed: pulumi.Output[Mapping[str, Any]]) -> pulumi.Input[str]:
+        """What the step that joins reads, known when the machine is about to join and may."""
+        if pulumi.runtime.is_dry_run():
+            return self._args.secrets
+        return pulumi.Output.all(self._args.secrets, allowed).apply(lambda found: str(found[0]))
 
     def _step(
         self, step: Step, after: tuple[pulumi.Resource, ...], secrets: pulumi.Input[str] | None = None

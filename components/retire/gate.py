@@ -3,15 +3,18 @@
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import pulumi
 
 from components.metal import Host
 from components.remote.session import Login
 
-HOOK = "retire"
-"""In the state with every machine: the engine cannot delete one when nothing of this name is registered."""
+HOOK, HAND_OVER, KEEP = "retire", "hand-over", "keep"
+"""In the state with every machine and volume: the engine cannot delete one when nothing of these names is registered."""
+
+HOLDER = "-holder"
+"""Behind a volume's name: the name of what remembers the machine that it is in."""
 
 DROPLET = "digitalocean:index/droplet:Droplet"
 
@@ -38,19 +41,43 @@ Remove = Callable[[Leaving, Sequence[Login], Say], None]
 class Gate:
     """Lets go of machines whose full names are on the list `retire`, one at a time, when `remove` has taken them out.
 
-    `source` is the file that has the list; `servers` are the full names of all of today's. Where each of them is on the list, the
-    cluster itself is given up, and nothing is asked of it.
+    `source` is the file that has the list; `machines` are the full names of all of today's, `servers` of those that are servers.
+    Where each server is on the list, the cluster itself is given up, and nothing is asked of it.
+
+    `hook` is for what must not go before its machine has left. `hand_over` is for the holder of a volume, whose input names the
+    machine that it is in: it takes the one before out of the cluster. `keep` is for the attachment, which comes after the holder.
     """
 
-    def __init__(self, *, retire: Collection[str], servers: Collection[str], source: str, remove: Remove) -> None:
+    def __init__(
+        self,
+        *,
+        retire: Collection[str],
+        machines: Collection[str],
+        servers: Collection[str],
+        source: str,
+        remove: Remove,
+    ) -> None:
         self._retire, self._source, self._remove = retire, source, remove
+        self._machines, self._servers = machines, servers
         self._given_up = set(servers) <= set(retire)
         self._logins: dict[str, Login] = {}
+        self._droplets: dict[int, str] = {}
         self._passed: set[str] = set()
         self._refused = False
         self._turn = asyncio.Lock()
         # In the preview as well, which is where a person sees it.
-        self.hook = pulumi.ResourceHook(HOOK, self._pass, pulumi.ResourceHookOptions(on_dry_run=True))
+        options = pulumi.ResourceHookOptions(on_dry_run=True)
+        self.hook = pulumi.ResourceHook(HOOK, self._pass, options)
+        self.hand_over = pulumi.ResourceHook(HAND_OVER, self._hand_over, options)
+        self.keep = pulumi.ResourceHook(KEEP, self._keep, options)
+
+    def droplet(self, full_name: str, id_: pulumi.Output[str]) -> None:
+        """One of today's machines, as an attachment knows it."""
+
+        def known(id_: str) -> None:
+            self._droplets[int(id_)] = full_name
+
+        id_.apply(known)
 
     def server(self, full_name: str, host: Host) -> None:
         """One of today's servers, by way of which others are taken out."""
@@ -69,8 +96,7 @@ class Gate:
     async def _pass(self, args: pulumi.ResourceHookArgs) -> None:
         machine = args.name if args.type == DROPLET else str((args.old_outputs or {})["output"]["machine"])
         if machine not in self._retire:
-            self._refused = True
-            raise RetireError(
+            self._refuse(
                 f"{machine} would be removed, and is not on seedbed:retire in {self._source}: add it there if it shall leave "
                 "the cluster, or put it back into the settings"
             )
@@ -83,9 +109,48 @@ class Gate:
                 f"{machine}: every server is on seedbed:retire, so the cluster is given up: nothing is drained"
             )
             return
-        await self._take_out(leaving(args.old_outputs or {}))
+        await self._take_out(leaving((args.old_outputs or {})["output"]))
 
-    async def _take_out(self, machine: Leaving) -> None:
+    async def _hand_over(self, args: pulumi.ResourceHookArgs) -> None:
+        # Of a Stash that is updated, the output is what its first input was.
+        old, new = ((inputs or {})["input"] for inputs in (args.old_inputs, args.new_inputs))
+        volume, machine, other = args.name.removesuffix(HOLDER), str(old["machine"]), str(new["machine"])
+        if machine == other or self._given_up:
+            return
+        if machine in self._machines:
+            self._refuse(
+                f"volume {volume} would move from {machine} to {other}, and {machine} stays: what is mounted is not taken from a "
+                f"machine that runs. Leave it there, or let {machine} leave too: replace it or take it out of the settings, and "
+                f"add it to seedbed:retire in {self._source}"
+            )
+        if machine not in self._retire:
+            self._refuse(
+                f"volume {volume} would move from {machine} to {other}, and {machine} is not on seedbed:retire in {self._source}: "
+                "add it there if it shall leave the cluster, or put it back into the settings"
+            )
+        if leaving(old).server and not set(self._servers) - {other}:
+            self._refuse(
+                f"volume {volume} is in {machine}, the only server: it cannot leave before {other} has joined, nor {other} join "
+                "without the volume. Add another server first, in a change of its own"
+            )
+        if not pulumi.runtime.is_dry_run():
+            pulumi.log.info(f"{machine}: leaves before {other} joins, which gets its volume {volume}")
+            await self._take_out(leaving(old), not_yet=other)
+
+    async def _keep(self, args: pulumi.ResourceHookArgs) -> None:
+        machine = self._droplets.get(int((args.old_outputs or {})["dropletId"]))
+        if machine is not None and not self._given_up:
+            self._refuse(
+                f"volume {args.name} would be detached from {machine}, which stays: what is mounted is not taken from a machine "
+                f"that runs. Put it back into the settings, or give {machine} a new generation in the same change"
+            )
+
+    def _refuse(self, why: str) -> NoReturn:
+        self._refused = True
+        raise RetireError(why)
+
+    async def _take_out(self, machine: Leaving, not_yet: str = "") -> None:
+        """By way of the servers but itself and the one that has `not_yet` joined."""
         name = machine.login.machine
         loop = asyncio.get_running_loop()
 
@@ -95,13 +160,12 @@ class Gate:
 
         # One at a time, whatever the engine does at once.
         async with self._turn:
-            others = [login for server, login in sorted(self._logins.items()) if server != name]
+            others = [login for server, login in sorted(self._logins.items()) if server not in (name, not_yet)]
             await asyncio.to_thread(self._remove, machine, others, say)
 
 
-def leaving(outputs: Mapping[str, Any]) -> Leaving:
-    """The machine that the state remembers as `outputs` of its member."""
-    member = outputs["output"]
+def leaving(member: Mapping[str, Any]) -> Leaving:
+    """The machine that the state remembers as `member`."""
     login = member["login"]
     return Leaving(
         login=Login(

@@ -1,11 +1,12 @@
 """The machines of a stack at DigitalOcean, and nothing on them: the program's metal alone, on the real engine.
 
-The program is the repository's but for the paving; its settings and its identity come from the engine, as
+The program is the repository's but for the paving, of which only the members are there, and for what takes a machine out of
+the cluster, which is noted; its settings and its identity come from the engine, as
 `__main__.py` has them. It runs in the test's process, which saves each command the start of an interpreter.
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +15,15 @@ from typing import Any
 import pulumi
 import yaml
 
+from components.remote.session import Login
+from components.retire.gate import Gate, Leaving, Say
 from lab.cloud.core import Delays
 from lab.cloud.limits import Limits
 from stacks.config import ROOT, from_engine
 from stacks.digitalocean import DigitalOceanMetal
 from stacks.identity import Identity, generate
+from stacks.settings import Role
+from stacks.settings import Settings as ProgramSettings
 from stacks.state_size import without_stack_traces
 from tests.engine.conformance.cloud import PaperCloud, paper_cloud
 from tests.engine.conformance.harness import Result, Stack, copied_stack
@@ -112,6 +117,15 @@ def errors(result: Result) -> dict[str, str]:
     return found
 
 
+@dataclass(frozen=True)
+class Removal:
+    """A machine that was taken out of the cluster, by which servers, and which machines each volume was in then."""
+
+    leaving: Leaving
+    servers: list[str]
+    volumes: dict[str, list[str]]
+
+
 @dataclass
 class Metal:
     """One stack, and the cloud that it uses.
@@ -120,6 +134,7 @@ class Metal:
         settings: as in a stack's file; what a test changes here is what the next command reads.
         seconds: how long an operation on a type may take, in place of what the program or the plugin says.
         inputs: of a type, in place of the program's.
+        removals: who was taken out of the cluster, in the order in which it was asked for.
     """
 
     stack: Stack
@@ -127,6 +142,7 @@ class Metal:
     settings: Settings
     seconds: dict[str, float] = field(default_factory=dict)
     inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    removals: list[Removal] = field(default_factory=list)
 
     @property
     def bucket(self) -> str:
@@ -164,11 +180,46 @@ class Metal:
     def _program(self) -> None:
         pulumi.runtime.register_stack_transformation(self._altered)
         settings, identity = from_engine(self.stack.folder)
-        assert settings.digitalocean is not None
         with without_stack_traces():
-            outputs = DigitalOceanMetal(settings, settings.digitalocean, identity).outputs()
+            outputs = self._metal(settings, identity).outputs()
         for name, value in outputs.items():
             pulumi.export(name, value)
+
+    def _metal(self, settings: ProgramSettings, identity: Identity) -> DigitalOceanMetal:
+        assert settings.digitalocean is not None
+        names = {name: settings.full_name(name) for name in settings.machines}
+        gate = Gate(
+            retire=settings.retire,
+            machines=list(names.values()),
+            servers=[names[name] for name in settings.names(Role.SERVER)],
+            source="Pulumi.test.yaml",
+            remove=self._remove,
+        )
+        made = DigitalOceanMetal(settings, settings.digitalocean, identity, gate)
+        for name, full_name in names.items():
+            host = made.host(name)
+            member = pulumi.Stash(
+                f"{full_name}-member",
+                input={
+                    "machine": full_name,
+                    "login": {"address": host.address, "port": host.port, "user": host.user, "hostKey": host.host_key},
+                    "mounts": sorted(made.mounts(name).values()),
+                    "paved": {"role": str(settings.machines[name].role)},
+                },
+                opts=pulumi.ResourceOptions(
+                    ignore_changes=["input"], hooks=pulumi.ResourceHookBinding(before_delete=[gate.hook])
+                ),
+            )
+            made.attach(name, member.output, ())
+            made.joined(name, member)
+            if settings.machines[name].role is Role.SERVER:
+                gate.server(full_name, host)
+        return made
+
+    def _remove(self, leaving: Leaving, servers: Sequence[Login], _say: Say) -> None:
+        there = {droplet["id"]: droplet["name"] for droplet in self.listed("droplets")}
+        volumes = {volume["name"]: [there[id_] for id_ in volume["droplet_ids"]] for volume in self.listed("volumes")}
+        self.removals.append(Removal(leaving, [server.machine for server in servers], volumes))
 
     def _altered(self, args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult:
         type_ = args.type_.rpartition(":")[2]

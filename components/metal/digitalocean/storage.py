@@ -1,5 +1,6 @@
 """What outlives machines at DigitalOcean and holds data: block volumes, and the bucket of etcd's snapshots."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -64,13 +65,28 @@ def volume(name: str, *, region: str, gib: int) -> digitalocean.Volume:
     )
 
 
-def attach(name: str, disk: digitalocean.Volume, droplet: digitalocean.Droplet) -> digitalocean.VolumeAttachment:
-    """The disk in the droplet. It moves: it can be in one at a time only, so it leaves the old one first."""
+def attach(
+    name: str,
+    disk: digitalocean.Volume,
+    droplet: digitalocean.Droplet,
+    *,
+    keep: pulumi.ResourceHook,
+    after: Sequence[pulumi.Resource],
+) -> digitalocean.VolumeAttachment:
+    """The disk in the droplet. It moves: it can be in one at a time only, so it leaves the old one first, by `keep`.
+
+    Nothing may use the disk then: that is what `after` sees to.
+    """
     return digitalocean.VolumeAttachment(
         name,
         volume_id=disk.id,
         droplet_id=droplet.id.apply(int),
-        opts=pulumi.ResourceOptions(delete_before_replace=True, deleted_with=droplet),
+        opts=pulumi.ResourceOptions(
+            depends_on=list(after),
+            delete_before_replace=True,
+            deleted_with=droplet,
+            hooks=pulumi.ResourceHookBinding(before_delete=[keep]),
+        ),
     )
 
 

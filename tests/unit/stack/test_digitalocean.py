@@ -148,7 +148,7 @@ def test_the_names_in_dns_are_in_the_certificates_and_lead_to_the_load_balancer(
     assert "*.apps" not in text
 
 
-def test_a_volume_is_in_its_machine_and_mounted_before_anything_is_started(run):
+def test_a_volume_is_in_its_machine_and_mounted_before_k3s_starts(run):
     program = run("prod")
     volume = of(program, "Volume")["seedbed-prod-data-a"]
     assert volume.inputs["initialFilesystemType"] == "ext4"
@@ -156,10 +156,59 @@ def test_a_volume_is_in_its_machine_and_mounted_before_anything_is_started(run):
     assert attachment.inputs["dropletId"] == zlib.crc32(b"agent-a-1")
     assert attachment.request.deleteBeforeReplace
     step = program.step("agent-a-1", "volumes")
-    assert {"seedbed-prod-data-a", "agent-a-1-base"} <= set(waits_for(step))
-    assert "agent-a-1-volumes" in waits_for(program.step("agent-a-1", "docker"))
+    assert "seedbed-prod-data-a" in waits_for(step)
+    assert "agent-a-1-volumes" in waits_for(program.step("agent-a-1", "k3s"))
     assert "/dev/disk/by-id/scsi-0DO_Volume_seedbed-prod-data-a /var/lib/longhorn" in step.inputs["stdin"]
     assert not [c for c in program.commands if c.name == "server-a-1-volumes"]
+
+
+def test_a_volume_leaves_its_machine_when_all_went_well_with_the_next_that_can_be_tried_before(run):
+    program = run("prod")
+    holder = next(r for r in program.resources if r.name == "seedbed-prod-data-a-holder")
+    assert "agent-a-1-docker" in waits_for(next(r for r in program.resources if r.name == "agent-a-1-member"))
+    # Whoever takes the other out: all servers.
+    assert {"agent-a-1-member", "server-c-1-k3s"} <= set(waits_for(holder))
+    assert "seedbed-prod-data-a-holder" in waits_for(of(program, "VolumeAttachment")["seedbed-prod-data-a"])
+
+
+def test_a_volumes_holder_says_how_to_take_out_the_machine_that_it_is_in(run, identity):
+    program = run("prod")
+    holder = next(r for r in program.resources if r.name == "seedbed-prod-data-a-holder")
+    assert holder.inputs["input"] == {
+        "machine": "agent-a-1",
+        "login": {
+            "address": CLOUD["digitalocean:index/droplet:Droplet"]["ipv4Address"],
+            "port": 22,
+            "user": "root",
+            "hostKey": identity.host_key("agent-a-1").public,
+        },
+        "mounts": ["/var/lib/longhorn"],
+        "paved": {"role": "agent"},
+    }
+
+
+def test_droplets_and_volumes_are_let_go_of_by_the_gate_and_not_frozen_where_they_move(run):
+    program = run("prod")
+    for droplet in of(program, "Droplet").values():
+        assert list(droplet.request.hooks.before_delete) == ["retire"]
+    for attachment in of(program, "VolumeAttachment").values():
+        assert list(attachment.request.hooks.before_delete) == ["keep"]
+    holders = [r for r in program.resources if r.name.endswith("-holder")]
+    assert len(holders) == 2
+    for holder in holders:
+        assert list(holder.request.hooks.before_update) == ["hand-over"]
+        assert not holder.request.ignoreChanges
+        # Its name is the volume's, whatever machine it is in.
+        assert holder.request.parent.endswith("pulumi:pulumi:Stack::seedbed-prod")
+
+
+def test_a_reserved_address_leads_to_a_machine_that_has_joined(run):
+    def reserve(config):
+        config["seedbed:digitalocean"]["reservedAddresses"] = {"ingress": {"machine": "agent-a"}}
+
+    assignment = of(run("prod", reserve), "ReservedIpAssignment")["seedbed-prod-ingress"]
+    assert "agent-a-1-k3s" in waits_for(assignment)
+    assert assignment.inputs["dropletId"] == zlib.crc32(b"agent-a-1")
 
 
 def test_the_servers_snapshots_go_to_the_bucket_with_a_key_for_that_bucket_only(run):
