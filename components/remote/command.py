@@ -80,8 +80,8 @@ def copy_scripts(
 ) -> remote.CopyToRemote:
     """Copies the scripts to `host`, once; copied again they are overwritten.
 
-    The state keeps their path and digest. `name` must be the machine's with `-scripts` behind it, or more: a step that
-    does not find them says so.
+    The state keeps their path and digest. A machine's own copy is named like it, with `-scripts` behind: a step that does not
+    find its scripts says to copy those once more.
     """
     return remote.CopyToRemote(
         name,

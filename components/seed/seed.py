@@ -81,8 +81,9 @@ class Seed(pulumi.ComponentResource):
             ),
         }
         # A step of a new event brings today's scripts. Not before the server is paved: they would be exchanged under it.
+        # Named by the event alone: the server's next generation has its own, and nothing of the seed to run.
         self._scripts = copy_scripts(
-            f"{args.server}-scripts-{_short(json.dumps(self._events))}", args.host, parent=self, after=args.api
+            f"seed-scripts-{_short(json.dumps(self._events))}", args.host, parent=self, after=args.api
         )
         # The keys are there before the controller starts: without one it would make its own, which nobody has a copy of.
         planted = self._plant((*args.nodes, argocd, *keys))

@@ -98,12 +98,42 @@ def test_a_key_that_is_added_is_a_secret_more_and_the_controller_is_proven_to_us
 
     before, after = run("existing").seed, run("existing", rotate).seed
     assert after.keys() - before.keys() == {sealing_key_name(added.crt)}
-    assert after["server-a-1-scripts"].name != before["server-a-1-scripts"].name
-    assert after["server-a-1-scripts"].name in last(after["seed"].request.dependencies)
+    assert after["seed-scripts"].name != before["seed-scripts"].name
+    assert after["seed-scripts"].name in last(after["seed"].request.dependencies)
     assert after["seed"].name != before["seed"].name
     for unchanged in ("root", "synced"):
         assert after[unchanged].name == before[unchanged].name
     assert f"CERTIFICATE={certificate_sha256(added.crt)}\n" in after["seed"].inputs["stdin"]
+
+
+@pytest.mark.parametrize("server", ["server-a", "server-b", "server-c"])
+def test_nothing_of_the_seed_is_made_or_told_anew_when_a_server_is_replaced(run, server):
+    """Neither the first one's, by which it was planted, nor another's."""
+
+    def bump(config):
+        config["seedbed:machines"][server]["generation"] = 2
+
+    def told(program):
+        return {r.name: {k: v for k, v in r.inputs.items() if k not in r.request.ignoreChanges} for r in parts(program)}
+
+    def parts(program):
+        return [r for r in program.resources if "seedbed:seed:Seed" in r.request.parent]
+
+    assert told(run("existing", bump)) == told(run("existing"))
+
+
+def test_the_steps_of_a_later_event_run_on_a_server_that_is_there_and_has_joined(run):
+    def later(config):
+        config["seedbed:machines"]["server-a"]["generation"] = 2
+        config["seedbed:seed"]["repository"]["revision"] = "next"
+
+    program = run("existing", later)
+    for name in ("seed-scripts", "synced"):
+        step = program.seed[name]
+        assert step.inputs["connection"]["value"]["host"] == "10.20.0.11"
+        assert "server-c-1-k3s" in last(program.seed["seed-scripts"].request.dependencies)
+    assert "server-a-2-k3s" in last(program.step("server-b-1", "k3s").request.dependencies)
+    assert "NODE=server-a-2\n" in program.seed["synced"].inputs["stdin"]
 
 
 def test_what_argocd_is_told_anew_is_waited_for_anew(run):
