@@ -1,5 +1,6 @@
 """What every test on the real engine stands on."""
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from lab.cloud import spaces as lab_spaces
 from lab.cloud.spaces import Spaces
 from tests.engine.conformance.harness import Stack, new_stack
+from tests.engine.conformance.key_service import key_service
 from tests.engine.harness import Engine
 from tests.engine.reviewed import Deployed, Reviewed, deployed
 from tools import toolchain as tools_toolchain
@@ -35,9 +37,14 @@ def engine(tmp_path: Path, toolchain: Toolchain) -> Engine:
 
 
 @pytest.fixture(scope="session")
-def empty_stack(toolchain: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+def empty_stack(toolchain: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """An initialised stack for programs that run in the tests' process; every test copies it."""
-    return new_stack(toolchain.pulumi, toolchain.home, tmp_path_factory.mktemp("empty") / "stack")
+    # The SDK's modules are all there by now, and live as long as the tests do: what is thrown away after each
+    # program is found without a look at them.
+    gc.collect()
+    gc.freeze()
+    with key_service() as keys:
+        yield new_stack(toolchain.pulumi, toolchain.home, tmp_path_factory.mktemp("empty") / "stack", keys)
 
 
 @pytest.fixture(scope="session")

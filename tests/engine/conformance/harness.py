@@ -1,7 +1,7 @@
 """Runs small inline programs on the real engine, and real sshd servers for them to reach.
 
 A program is a Python function; the language server of the SDK's Automation API serves it out of the test's own
-process, and one CLI process runs one operation: no project's interpreter, no plugin discovery, under a second each.
+process, and one CLI process runs one operation: no project's interpreter, no plugin discovery, half a second each.
 """
 
 import gc
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,7 +32,8 @@ Program = Callable[[], None]
 TIMEOUT_SECONDS = 60
 TYPES = ("command:", "digitalocean:", "kubernetes:", "pulumi:providers:kubernetes")
 STACK = "organization/conformance/test"
-PASSPHRASE = "conformance"
+KEY = "hashivault://conformance"
+"""What encrypts the secrets of these stacks; see `key_service`."""
 
 
 @dataclass
@@ -105,12 +106,16 @@ class Stack:
         return self._program(program, ["preview", *arguments], succeeds=succeeds)
 
     def destroy(self, *, succeeds: bool = True) -> Result:
-        """`pulumi destroy`."""
-        return self._run(["destroy", "--yes", "--skip-preview"], succeeds=succeeds)
+        """`pulumi destroy`, which runs no program; with one, the engine needs no language host to ask for plugins."""
+        return self._program(_nothing, ["destroy", "--yes", "--skip-preview"], succeeds=succeeds)
 
     def refresh(self) -> Result:
-        """`pulumi refresh`."""
-        return self._run(["refresh", "--yes", "--skip-preview"], succeeds=True)
+        """`pulumi refresh`; it runs no program either."""
+        return self._program(_nothing, ["refresh", "--yes", "--skip-preview"], succeeds=True)
+
+    def run(self, *arguments: str) -> Result:
+        """Any other command, which must succeed."""
+        return self._run(arguments, succeeds=True)
 
     def export(self) -> dict[str, Any]:
         """The state as it is stored, secrets as ciphertext."""
@@ -169,6 +174,10 @@ class Stack:
         return result
 
 
+def _nothing() -> None:
+    """A program that is not run."""
+
+
 @contextmanager
 def _serving(program: Program) -> Iterator[int]:
     # It reports that the program of a failed `up` was cut off, and the report would keep the program alive.
@@ -190,8 +199,8 @@ def _serving(program: Program) -> Iterator[int]:
         sys.unraisablehook = hook
 
 
-def new_stack(pulumi: Path, home: Path, folder: Path) -> Stack:
-    """An empty stack in `folder`, whose engine has the plugins in `home`."""
+def new_stack(pulumi: Path, home: Path, folder: Path, keys: Mapping[str, str]) -> Stack:
+    """An empty stack in `folder`, whose engine has the plugins in `home`; `keys` leads it to a key service."""
     (folder / "state").mkdir(parents=True)
     (folder / "Pulumi.yaml").write_text("name: conformance\nruntime: python\n")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PULUMI_", "SSH_AUTH_SOCK"))}
@@ -200,7 +209,7 @@ def new_stack(pulumi: Path, home: Path, folder: Path) -> Stack:
         "PATH": f"{pulumi.parent}{os.pathsep}{os.environ['PATH']}",
         "PULUMI_HOME": str(home),
         "PULUMI_BACKEND_URL": f"file://{folder / 'state'}",
-        "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
+        **keys,
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         # Without it the CLI has no --event-log.
         "PULUMI_DEBUG_COMMANDS": "true",
@@ -208,7 +217,7 @@ def new_stack(pulumi: Path, home: Path, folder: Path) -> Stack:
         "PULUMI_DIY_BACKEND_NO_LEGACY_WARNING": "true",
     }
     subprocess.run(
-        [str(pulumi), "stack", "init", STACK],
+        [str(pulumi), "stack", "init", STACK, "--secrets-provider", KEY],
         cwd=folder,
         env=environment,
         check=True,
@@ -219,7 +228,7 @@ def new_stack(pulumi: Path, home: Path, folder: Path) -> Stack:
 
 
 def copied_stack(empty: Stack, folder: Path) -> Stack:
-    """A stack like `empty`; making one anew costs a second for its encryption key."""
+    """A stack like `empty`, with the same key; making one anew is one command more."""
     shutil.copytree(empty.folder, folder, dirs_exist_ok=True)
     return Stack(empty.pulumi, folder, {**empty.environment, "PULUMI_BACKEND_URL": f"file://{folder / 'state'}"})
 
