@@ -75,7 +75,7 @@ class Node(pulumi.ComponentResource):
             # The machine that has them leaves for this one: as late as can be, when everything else has gone well here.
             attached = args.attach(allowed, args.after)
             ready = self._step(steps.volumes(machine=name, mounts=args.mounts), (member, *attached))
-        self.joined = self._step(args.k3s, (ready, *args.after), self._secrets(allowed))
+        self.joined = self._step(args.k3s, (ready, *args.after), self._secrets(member, allowed))
         self.register_outputs({})
 
     def _member(self, ready: pulumi.Resource) -> pulumi.Stash:
@@ -111,11 +111,12 @@ class Node(pulumi.ComponentResource):
 
         return member.output.apply(allowed)
 
-    def _secrets(self, allowed: pulumi.Output[Mapping[str, Any]]) -> pulumi.Input[str]:
+    def _secrets(self, member: pulumi.Stash, allowed: pulumi.Output[Mapping[str, Any]]) -> pulumi.Input[str]:
         """What the step that joins reads, known when the machine is about to join and may."""
-        if pulumi.runtime.is_dry_run():
-            return self._args.secrets
-        return pulumi.Output.all(self._args.secrets, allowed).apply(lambda found: str(found[0]))
+        # Of the same resources in a preview, which knows no more of them than the name: a plan is applied by what it was
+        # made of, and one whose dependencies are others is given up halfway.
+        may = member.urn if pulumi.runtime.is_dry_run() else allowed
+        return pulumi.Output.all(self._args.secrets, may).apply(lambda found: str(found[0]))
 
     def _step(
         self, step: Step, after: tuple[pulumi.Resource, ...], secrets: pulumi.Input[str] | None = None
