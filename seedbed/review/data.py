@@ -1,0 +1,63 @@
+"""Risks for what is kept: volumes, buckets, namespaces, and machines that leave with a volume in them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from seedbed.review import words
+from seedbed.review.findings import Class, Risk
+from seedbed.review.machines import Machine
+from seedbed.review.steps import CLOUD, HOLDER, STASH, Change, Resource, State, name_of, value
+
+VOLUME, ATTACHMENT = f"{CLOUD}volume:Volume", f"{CLOUD}volumeAttachment:VolumeAttachment"
+BUCKET = f"{CLOUD}spacesBucket:SpacesBucket"
+NAMESPACE = "kubernetes:core/v1:Namespace"
+
+KEEPS = {VOLUME: "volume", BUCKET: "bucket", NAMESPACE: "namespace"}
+
+
+def risks(resources: Sequence[Resource], machines: Mapping[str, Machine]) -> Iterator[Risk]:
+    """What is deleted, emptied, or taken from a machine."""
+    by_name = {resource.name: resource for resource in resources if resource.type == STASH}
+    moved: set[str] = set()
+    for resource in resources:
+        if resource.type in KEEPS and resource.removed:
+            yield Risk(Class.DATA, _removed(resource), frozenset({resource.urn}))
+        elif resource.type == ATTACHMENT and resource.removed:
+            holder = by_name.get(f"{resource.name}{HOLDER}")
+            about = {resource.urn} | ({holder.urn} if holder else set())
+            old, new = _machine(resource.old), _machine(resource.new)
+            moved.add(old)
+            yield Risk(Class.DATA, _detached(resource, old, new, machines), frozenset(about))
+    for machine in sorted(machines.values(), key=lambda one: one.full_name):
+        if machine.goes and machine.mounts and machine.full_name not in moved:
+            yield Risk(
+                Class.DATA,
+                f"{words.code(machine.full_name)} leaves with {words.count(len(machine.mounts), 'volume')} in it "
+                f"({words.names(machine.mounts)}): what is there stays, and no machine has it",
+            )
+
+
+def _removed(resource: Resource) -> str:
+    what = f"{KEEPS[resource.type]} {words.code(resource.name)}"
+    if resource.type == NAMESPACE:
+        return f"**{what} is deleted with everything in it**, volume claims included"
+    if resource.change is Change.REPLACE:
+        return f"**{what} is replaced by an empty one**: {words.names(resource.fields)} cannot change in place"
+    return f"**{what} is deleted with all that is in it**"
+
+
+def _detached(resource: Resource, old: str, new: str, machines: Mapping[str, Machine]) -> str:
+    what = f"volume {words.code(resource.name)}"
+    if resource.change is Change.DELETE:
+        return f"{what} is taken out of {words.code(old)}" if old else f"{what} is taken out of its machine"
+    leaves = old in machines and machines[old].goes
+    when = f"after {words.code(old)} has left the cluster" if leaves else f"while {words.code(old)} runs on"
+    return f"{what} moves from {words.code(old)} to {words.code(new)}, {when}"
+
+
+def _machine(state: State | None) -> str:
+    """The machine that an attachment is to: that of the droplet with which it goes, or which it is made of."""
+    urn = value(state, "deletedWith")
+    if not urn:
+        of = value(state, "propertyDependencies", "dropletId")
+        urn = of[0] if isinstance(of, list) and of else ""
+    return name_of(str(urn))

@@ -1,0 +1,169 @@
+"""The resources that no other part of a review tells of: one by one, or folded as noise."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+
+from seedbed.review import words
+from seedbed.review.data import ATTACHMENT, VOLUME
+from seedbed.review.machines import Machine
+from seedbed.review.network import BALANCER, FIREWALL
+from seedbed.review.notes import noun
+from seedbed.review.steps import (
+    CLOUD,
+    COMMANDS,
+    EVENT,
+    HOLDER,
+    STASH,
+    Change,
+    Resource,
+    State,
+    follows,
+    name_of,
+    value,
+)
+
+PROJECT = f"{CLOUD}project:Project"
+ASSIGNMENT = f"{CLOUD}reservedIpAssignment:ReservedIpAssignment"
+
+FEW = 3
+"""More than so many that are new, of one kind, are counted and listed in one line."""
+
+PLAIN = {
+    BALANCER: ("sizeUnit",),
+    VOLUME: ("size",),
+    f"{CLOUD}dnsRecord:DnsRecord": ("domain", "name", "ttl", "type", "value"),
+    f"{CLOUD}droplet:Droplet": ("backups", "tags"),
+    FIREWALL: ("tags",),
+}
+"""The inputs whose values are shown, by type: what stands in the settings in clear, or is the cloud's. Of others only the
+names are shown."""
+
+_VERBS = {
+    Change.CREATE: "new",
+    Change.DELETE: "**deleted**",
+    Change.REPLACE: "**replaced**",
+    Change.UPDATE: "changed",
+}
+_EVENTS = {"seed": "is planted again", "synced": "is waited for again, until it is synced"}
+
+
+@dataclass
+class Others:
+    """Lines in Markdown; `removals` is how many resources are deleted or replaced, `count` how many change."""
+
+    lines: list[str] = field(default_factory=list)
+    count: int = 0
+    removals: int = 0
+
+
+def noise(resources: Iterable[Resource], machines: Mapping[str, Machine]) -> dict[str, str]:
+    """What each resource that is only noise is folded as, by URN."""
+    resources = list(resources)
+    parts = {
+        part.urn: machine for machine in machines.values() if machine.comes or machine.goes for part in machine.parts
+    }
+    found: dict[str, str] = {}
+    for resource in resources:
+        if resource.change is Change.SAME:
+            continue
+        if resource.urn in parts:
+            found[resource.urn] = "step or part of these machines"
+        elif resource.component:
+            found[resource.urn] = "component"
+        elif resource.type == PROJECT and resource.change is Change.UPDATE and set(resource.fields) <= {"resources"}:
+            found[resource.urn] = "list of what the project has"
+        elif resource.type.startswith("pulumi:providers:") and resource.name.startswith("default"):
+            found[resource.urn] = "version of a plugin"
+        elif resource.type == STASH and resource.name.endswith(HOLDER) and not resource.removed:
+            found[resource.urn] = "memory of where a volume is"
+        elif _replaced_by_event(resource, resources):
+            found[resource.urn] = "older step of the seed"
+        elif resource.change is Change.UPDATE and resource.type not in (FIREWALL, BALANCER) and follows(resource):
+            found[resource.urn] = "value that is known later"
+    return found
+
+
+def _replaced_by_event(resource: Resource, resources: Sequence[Resource]) -> bool:
+    """Whether a step of the seed is only forgotten, because one of a later event is in its place."""
+    if resource.type not in COMMANDS or resource.change is not Change.DELETE or not re.search(EVENT, resource.name):
+        return False
+    stem = re.sub(EVENT, "", resource.name)
+    return any(
+        other.change is Change.CREATE and other.type == resource.type and re.sub(EVENT, "", other.name) == stem
+        for other in resources
+    )
+
+
+def folded(found: Mapping[str, str]) -> str:
+    """One sentence on the noise; empty where there is none."""
+    counts = Counter(found.values())
+    return words.sentence([words.count(number, what) for what, number in counts.items()])
+
+
+def tell(resources: Iterable[Resource], without: Set[str]) -> Others:
+    """What changes and is not `without`."""
+    left = [one for one in resources if one.change is not Change.SAME and one.urn not in without]
+    told = Others(count=len(left), removals=sum(one.removed for one in left))
+    new: dict[str, list[Resource]] = {}
+    for resource in left:
+        if resource.change is Change.CREATE and not re.search(EVENT, resource.name):
+            new.setdefault(noun(resource.type), []).append(resource)
+    for what, of in new.items():
+        if len(of) > FEW:
+            told.lines.append(f"new: {words.count(len(of), what)}, {words.names(one.name for one in of)}")
+    crowded = {one.urn for of in new.values() if len(of) > FEW for one in of}
+    for resource in left:
+        if resource.urn not in crowded:
+            told.lines.append(_line(resource))
+    return told
+
+
+def _line(resource: Resource) -> str:
+    if resource.type in COMMANDS and re.search(EVENT, resource.name) and resource.change is Change.CREATE:
+        stem = re.sub(EVENT, "", resource.name)
+        if stem in _EVENTS:
+            return (
+                f"what the seed plants {_EVENTS[stem]}" if stem == "seed" else f"the root application {_EVENTS[stem]}"
+            )
+        return f"the scripts are copied to {words.code(stem.removesuffix('-scripts'))} once more"
+    what = f"{noun(resource.type)} {words.code(resource.name)}"
+    if resource.type in (ATTACHMENT, ASSIGNMENT):
+        return f"{what}: {_VERBS.get(resource.change, resource.change)}{_to(resource)}"
+    if resource.change is Change.OTHER:
+        return f"{what}: **{words.prose(resource.op)}**"
+    return f"{what}: {_VERBS[resource.change]}{_values(resource)}"
+
+
+def _to(resource: Resource) -> str:
+    old, new = _droplet(resource.old), _droplet(resource.new)
+    if old and new and old != new:
+        return f", from {words.code(old)} to {words.code(new)}"
+    return f", {words.code(new or old)}" if new or old else ""
+
+
+def _droplet(state: State | None) -> str:
+    of = value(state, "propertyDependencies", "dropletId")
+    return name_of(str(of[0])) if isinstance(of, list) and of else ""
+
+
+def _values(resource: Resource) -> str:
+    if resource.change is Change.CREATE or resource.change is Change.DELETE:
+        return ""
+    return "".join(f", {part}" for part in _fields(resource))
+
+
+def _fields(resource: Resource) -> Iterator[str]:
+    for name in resource.fields:
+        old, new = resource.old_input(name), resource.new_input(name)
+        if name in PLAIN.get(resource.type, ()) and old != new and None not in (old, new):
+            yield f"{words.code(name)} {words.prose(_shown(old))} → {words.prose(_shown(new))}"
+        else:
+            yield words.code(name)
+
+
+def _shown(found: object) -> str:
+    if isinstance(found, list):
+        return ", ".join(map(str, found))
+    return str(found).lower() if isinstance(found, bool) else f"{found:g}" if isinstance(found, float) else str(found)
