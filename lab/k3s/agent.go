@@ -26,7 +26,7 @@ const kubeletHealth = "http://127.0.0.1:10248/healthz"
 func (n *node) startAgent(ctx context.Context) error {
 	var lb *balancer.Balancer
 	if n.isServer {
-		if err := n.issueNodeCertificates(); err != nil {
+		if err := n.issueNodeCertificates(ctx); err != nil {
 			return err
 		}
 	} else {
@@ -73,7 +73,18 @@ func kubeletHealthy() bool {
 }
 
 // issueNodeCertificates is a server's way to what an agent asks for by the join API.
-func (n *node) issueNodeCertificates() error {
+func (n *node) issueNodeCertificates(ctx context.Context) error {
+	kube, err := n.client(n.credential("admin"))
+	if err != nil {
+		return err
+	}
+	password, err := nodePassword()
+	if err != nil {
+		return err
+	}
+	if err := (nodePasswords{kube}).Check(ctx, n.name, password); err != nil {
+		return err
+	}
 	for _, leaf := range []struct {
 		authority, base string
 		subject         pki.Subject
@@ -134,7 +145,11 @@ func (n *node) join(ctx context.Context) (*balancer.Balancer, error) {
 	}
 	lb := balancer.New(filepath.Join(n.agentDir, "etc/k3s-agent-load-balancer.json"), address)
 	n.goOn("balancer", func() error { return lb.Serve(listener) })
-	client, err := joinapi.Connect(ctx, localAPI, tok, n.name, n.ip)
+	password, err := nodePassword()
+	if err != nil {
+		return nil, err
+	}
+	client, err := joinapi.Connect(ctx, localAPI, tok, joinapi.Node{Name: n.name, IP: n.ip, Password: password})
 	if err != nil {
 		return nil, err
 	}

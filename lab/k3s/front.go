@@ -20,7 +20,7 @@ type front struct {
 
 // newFront passes requests on to the API server. A client certificate cannot be passed on; who it is for goes
 // along in the headers of an authenticating proxy, which the API server trusts from this certificate only.
-func (n *node) newFront(serverPassword, agentPassword string) (*front, error) {
+func (n *node) newFront(serverPassword, agentPassword string, passwords joinapi.Passwords) (*front, error) {
 	certificate, err := tls.LoadX509KeyPair(n.tls+"/serving-kube-apiserver.crt", n.tls+"/serving-kube-apiserver.key")
 	if err != nil {
 		return nil, err
@@ -39,6 +39,7 @@ func (n *node) newFront(serverPassword, agentPassword string) (*front, error) {
 	}
 	join := &joinapi.Handler{
 		TLSDir: n.tls, ServerPassword: serverPassword, AgentPassword: agentPassword, Settings: n.cluster, Etcd: etcdMembers{n},
+		Passwords: passwords,
 	}
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if joinapi.Handles(r.URL.Path) {

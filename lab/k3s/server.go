@@ -62,15 +62,15 @@ func (n *node) startServer(ctx context.Context) error {
 		}
 	}
 	n.startAPIServer()
-	front, err := n.newFront(password, agentPassword)
-	if err != nil {
-		return err
-	}
-	n.goOn("port "+apiPort, front.ListenAndServe)
 	kube, err := n.client(n.credential("admin"))
 	if err != nil {
 		return err
 	}
+	front, err := n.newFront(password, agentPassword, nodePasswords{kube})
+	if err != nil {
+		return err
+	}
+	n.goOn("port "+apiPort, front.ListenAndServe)
 	if !n.conf.Bool("disable-agent") { // meanwhile: containerd takes a second too
 		if err := n.startContainerd(ctx); err != nil {
 			return err
@@ -131,7 +131,7 @@ func (n *node) joinServers(ctx context.Context, server string) (initialCluster s
 	if err != nil {
 		return "", err
 	}
-	client, err := joinapi.Connect(ctx, server, tok, n.name, n.ip)
+	client, err := joinapi.Connect(ctx, server, tok, joinapi.Node{Name: n.name, IP: n.ip})
 	if err != nil {
 		return "", err
 	}

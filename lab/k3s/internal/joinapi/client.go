@@ -37,11 +37,14 @@ type Client struct {
 	CA      []byte // the cluster's server CA bundle, checked against the token
 }
 
+// Node is who joins; the password is the node's own.
+type Node struct{ Name, IP, Password string }
+
 // Connect waits for the server at `server` (https://host:port) and checks its CA against the token.
-func Connect(ctx context.Context, server string, tok token.Token, nodeName, nodeIP string) (*Client, error) {
+func Connect(ctx context.Context, server string, tok token.Token, node Node) (*Client, error) {
 	c := &Client{
 		server: strings.TrimSuffix(server, "/"), token: tok,
-		headers: map[string]string{headerNode: nodeName, headerAddress: nodeIP},
+		headers: map[string]string{headerNode: node.Name, headerAddress: node.IP, headerSecret: node.Password},
 	}
 	// The CA is not known yet: this one call trusts whom it reaches, and the token's hash proves the answer.
 	c.http = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
@@ -90,11 +93,11 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) ([]by
 	if err != nil {
 		return nil, errors.Join(ErrRefused, err)
 	}
-	if path != "/cacerts" { // the password goes only to a server that has proved itself
+	if path != "/cacerts" { // passwords go only to a server that has proved itself
 		request.SetBasicAuth(c.token.User, c.token.Password)
-	}
-	for name, value := range c.headers {
-		request.Header.Set(name, value)
+		for name, value := range c.headers {
+			request.Header.Set(name, value)
+		}
 	}
 	response, err := c.http.Do(request)
 	if err != nil {

@@ -24,6 +24,16 @@ func (f *fakeEtcd) AddMember(_ context.Context, name, peerURL string) (string, e
 	return name + "=" + peerURL, nil
 }
 
+type fakePasswords map[string]string
+
+func (f fakePasswords) Check(_ context.Context, node, password string) error {
+	if known, ok := f[node]; ok && known != password {
+		return ErrPassword
+	}
+	f[node] = password
+	return nil
+}
+
 // start runs a server with its own authorities and gives its URL and CA.
 func start(t *testing.T, agentPassword string) (string, []byte, *fakeEtcd) {
 	t.Helper()
@@ -51,7 +61,7 @@ func start(t *testing.T, agentPassword string) (string, []byte, *fakeEtcd) {
 	etcd := &fakeEtcd{}
 	server := httptest.NewUnstartedServer(&Handler{
 		TLSDir: dir, ServerPassword: "server-pw", AgentPassword: agentPassword,
-		Settings: Settings{ClusterCIDR: "10.42.0.0/16"}, Etcd: etcd,
+		Settings: Settings{ClusterCIDR: "10.42.0.0/16"}, Etcd: etcd, Passwords: fakePasswords{},
 	})
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
 	server.StartTLS()
@@ -65,6 +75,11 @@ func start(t *testing.T, agentPassword string) (string, []byte, *fakeEtcd) {
 
 func connect(t *testing.T, url string, ca []byte, user, password string) *Client {
 	t.Helper()
+	return connectAs(t, url, ca, user, password, "the first's")
+}
+
+func connectAs(t *testing.T, url string, ca []byte, user, password, own string) *Client {
+	t.Helper()
 	full, err := token.Format(ca, user, password)
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +88,7 @@ func connect(t *testing.T, url string, ca []byte, user, password string) *Client
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := Connect(t.Context(), url, tok, "agent-a-1", "10.77.0.21")
+	c, err := Connect(t.Context(), url, tok, Node{"agent-a-1", "10.77.0.21", own})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,6 +115,18 @@ func TestAnAgentsTokenGetsANodesCertificatesAndTheSettings(t *testing.T) {
 		}
 		if kind == "serving-kubelet" && cert.VerifyHostname("10.77.0.21") != nil {
 			t.Error("the kubelet's certificate lacks the node's address")
+		}
+	}
+}
+
+func TestAnotherMachineOfAKnownNodesNameGetsNoCertificate(t *testing.T) {
+	url, ca, _ := start(t, "agent-pw")
+	base := filepath.Join(t.TempDir(), "kubelet")
+	for own, refused := range map[string]bool{"the first's": false, "another": true} {
+		connect(t, url, ca, token.UserNode, "agent-pw").Certificate(t.Context(), "client-kubelet", base)
+		err := connectAs(t, url, ca, token.UserNode, "agent-pw", own).Certificate(t.Context(), "client-kubelet", base)
+		if errors.Is(err, ErrRefused) != refused || refused && !strings.Contains(err.Error(), "Node password rejected") {
+			t.Errorf("%s: %v", own, err)
 		}
 	}
 }
@@ -168,7 +195,7 @@ func TestATokenOfAnotherClusterIsRefusedBeforeThePasswordIsSent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Connect(t.Context(), url, tok, "a", "127.0.0.1"); err == nil || !strings.Contains(err.Error(), "token CA hash does not match") {
+	if _, err := Connect(t.Context(), url, tok, Node{Name: "a", IP: "127.0.0.1"}); err == nil || !strings.Contains(err.Error(), "token CA hash does not match") {
 		t.Error(err)
 	}
 }

@@ -26,6 +26,7 @@ const (
 	prefix        = "/v1-k3s/"
 	headerNode    = "K3s-Node-Name"
 	headerAddress = "K3s-Node-Ip"
+	headerSecret  = "K3s-Node-Password"
 	maxBody       = 64 << 10
 )
 
@@ -44,6 +45,15 @@ type Etcd interface {
 	AddMember(ctx context.Context, name, peerURL string) (string, error)
 }
 
+// Passwords knows the password that the node of each name was first seen with; another one is ErrPassword.
+type Passwords interface {
+	Check(ctx context.Context, node, password string) error
+}
+
+// ErrPassword is k3s's own message. Source: k3s-io/k3s pkg/nodepassword/validate.go.
+var ErrPassword = errors.New("Node password rejected, duplicate hostname or contents of '/etc/rancher/node/password' may not match " +
+	"server node-passwd entry, try enabling a unique node name with the --with-node-id flag")
+
 // Handler answers the join calls of a server.
 type Handler struct {
 	TLSDir         string
@@ -51,6 +61,7 @@ type Handler struct {
 	AgentPassword  string // empty: agents join with the server's
 	Settings       Settings
 	Etcd           Etcd
+	Passwords      Passwords
 }
 
 type call struct {
@@ -99,7 +110,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		if err := c.answer(h, w, r); err != nil {
 			log.Printf("level=error msg=\"%s for %s: %v\"", r.URL.Path, r.RemoteAddr, err)
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			status := http.StatusServiceUnavailable
+			if errors.Is(err, ErrPassword) {
+				status = http.StatusForbidden
+			}
+			http.Error(w, err.Error(), status)
 		}
 	}
 }
@@ -132,6 +147,9 @@ func (h *Handler) sign(w http.ResponseWriter, r *http.Request) error {
 	name := r.Header.Get(headerNode)
 	if name == "" {
 		return errors.New("the node's name is missing")
+	}
+	if err := h.Passwords.Check(r.Context(), name, r.Header.Get(headerSecret)); err != nil {
+		return err
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
