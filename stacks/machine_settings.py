@@ -145,6 +145,17 @@ def check_init(init: str, machines: Mapping[str, Machine]) -> Iterator[str]:
         yield f"{path}: {name} is at generation {servers[name].generation}, so it cannot be {init}"
 
 
+def check_joined(init: str, endpoint: str | None, machines: Mapping[str, Machine]) -> Iterator[str]:
+    """What is wrong where the only server joins a cluster, and nothing says where that answers."""
+    servers = [f"{name}-{machine.generation}" for name, machine in machines.items() if machine.role is Role.SERVER]
+    if len(servers) == 1 and servers != [init] and endpoint is None:
+        yield (
+            f"{PROJECT}:cluster.endpoint: missing; {servers[0]} is the only server and joins the cluster that {init} made, and "
+            f"nothing says where that answers. Set it to that server's address, or have three servers before you replace this one. "
+            f"Only where that cluster is lost: set {PROJECT}:cluster.init to {servers[0]}"
+        )
+
+
 def retire(value: object, machines: Mapping[str, Machine], problems: list[str]) -> tuple[str, ...]:
     """The section `retire`: full names of machines that may leave the stack; adds every problem to `problems`.
 

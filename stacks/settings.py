@@ -167,7 +167,10 @@ def parse(
         problems += _check_networks(network)
         problems += machine_settings.check_inside(network.machines, machines)
     if cluster is not None:
-        problems += machine_settings.check_init(cluster.init, machines)
+        wrong = list(machine_settings.check_init(cluster.init, machines))
+        if not wrong and "digitalocean" not in config and "pools" not in config:
+            wrong += machine_settings.check_joined(cluster.init, cluster.endpoint, machines)
+        problems += wrong
     retire = machine_settings.retire(config.get("retire"), machines, problems)
     digests: Mapping[str, str] = {}
     if k3s is not None:

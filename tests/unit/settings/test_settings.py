@@ -99,6 +99,10 @@ BAD = {
         changed(cluster__init="server-a"),
         "seedbed:cluster.init: 'server-a' is not a server with its generation; did you mean 'server-a-1'?",
     ),
+    "an only server that joins nobody knows where": (
+        changed(machines__server_a__generation=2),
+        "seedbed:cluster.endpoint: missing; server-a-2 is the only server and joins the cluster that server-a-1 made",
+    ),
     "an init server of a generation to come": (
         changed(cluster__init="server-a-2"),
         "seedbed:cluster.init: server-a is at generation 1, so it cannot be server-a-2",
