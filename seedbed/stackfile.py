@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from seedbed import UserError
 from stacks.config import ROOT, read_document, stack_file
 from stacks.model import PROJECT
@@ -158,8 +160,16 @@ def settings(stack: StackFile, *, lab_is_made: bool = True) -> Settings:
 
     Raises SettingsError with every problem.
     """
+    return _settings(stack, read_document(stack.path).get("config") or {}, lab_is_made=lab_is_made)
+
+
+def settings_of(stack: StackFile, text: str) -> Settings:
+    """The settings that the stack would have if its file, which can be read, were `text`. Raises as `settings` does."""
+    return _settings(stack, (yaml.safe_load(text) or {}).get("config") or {}, lab_is_made=True)
+
+
+def _settings(stack: StackFile, config: Mapping[str, Any], *, lab_is_made: bool) -> Settings:
     prefix = f"{PROJECT}:"
-    config = read_document(stack.path).get("config") or {}
     own = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
     source = str(stack.path.relative_to(stack.root))
     return parse(own, source, stack.root, lab_is_made=lab_is_made, stack=stack.name)
