@@ -20,6 +20,7 @@ from seedbed.commands import (
     kubeconfig,
     lab,
     rehearse,
+    roll,
     rotate,
     seal,
     ssh,
@@ -35,6 +36,7 @@ from tools import ToolError
 
 COMMANDS: tuple[ModuleType, ...] = (
     up,
+    roll,
     rehearse,
     sync,
     down,
