@@ -30,6 +30,7 @@ def assess(preview: Mapping[str, Any], facts: Facts) -> Report:
 
 def _report(resources: Sequence[Resource], warned: Sequence[str], facts: Facts) -> Report:
     there = machines.read(resources)
+    folded = others.noise(resources, there)
     cost = money.difference(resources)
     unprotected, other_options = options.changes(resources)
     risks = [
@@ -42,7 +43,6 @@ def _report(resources: Sequence[Resource], warned: Sequence[str], facts: Facts) 
     if cost.is_risk:
         risks.append(Risk(Class.COST, f"**{cost.text}**"))
     stays = list(machines.staying(there))
-    folded = others.noise(resources, there)
     rest = others.tell(resources, {*folded, *told(risks), *(urn for _, urns in stays for urn in urns)})
 
     changed = [one for one in resources if one.change is not Change.SAME]
@@ -56,7 +56,7 @@ def _report(resources: Sequence[Resource], warned: Sequence[str], facts: Facts) 
         verdict = Verdict.SAFE
 
     lines = [
-        *machines.in_and_out(there),
+        *machines.in_and_out(there, resources),
         *(f"**{risk.of}** {risk.text}" for risk in risks),
         *(text for text, _ in stays),
         *rest.lines,
@@ -66,21 +66,19 @@ def _report(resources: Sequence[Resource], warned: Sequence[str], facts: Facts) 
         lines.append(f"**cost** {cost.text}")
     if folded:
         lines.append(f"folded: {others.folded(folded)}")
-    title = _title(verdict, facts, _counts(there, len(stays) + rest.count, len(unprotected) + len(other_options)))
-    return Report(verdict, _page(title, lines, warned, facts))
+    counts = _counts(there, len(lasting), len(unprotected) + len(other_options), len(warned))
+    return Report(verdict, _page(_title(verdict, facts, counts), lines, warned, facts))
 
 
 def _refused(resources: Sequence[Resource], refused: Sequence[str], warned: Sequence[str], facts: Facts) -> Report:
-    reasons = [f"**refused** {reason}" for reason in refused] or ["**refused** the engine does not say why"]
-    there = machines.read(resources)
-    planned = _counts(there, sum(one.change is not Change.SAME and not one.component for one in resources), 0)
+    reasons = [*refused] or ["the engine does not say why; `pulumi preview` shows all that it says"]
     if any(one.change is not Change.SAME for one in resources):
-        reasons.append(f"planned until then, and not to be trusted: {planned}")
+        reasons.append("the preview ended there: what else would change is not known")
     title = _title(Verdict.REFUSED, facts, words.count(len(refused) or 1, "reason"))
     return Report(Verdict.REFUSED, _page(title, reasons, warned, facts))
 
 
-def _counts(there: Mapping[str, Machine], others_: int, options_: int) -> str:
+def _counts(there: Mapping[str, Machine], others_: int, options_: int, warnings: int) -> str:
     comes = sum(machine.comes for machine in there.values())
     goes = sum(machine.goes for machine in there.values())
     parts = [words.count(comes, "machine") + " in"] if comes else []
@@ -88,7 +86,9 @@ def _counts(there: Mapping[str, Machine], others_: int, options_: int) -> str:
         parts.append(f"{goes} out" if comes else f"{words.count(goes, 'machine')} out")
     parts += [words.count(others_, "other change" if parts else "change")] if others_ else []
     parts += [words.count(options_, "option")] if options_ else []
-    return ", ".join(parts) or "no change"
+    parts = parts or ["no change"]
+    parts += [words.count(warnings, "warning")] if warnings else []
+    return ", ".join(parts)
 
 
 def _title(verdict: Verdict, facts: Facts, counts: str) -> str:

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from seedbed.review import words
 from seedbed.review.findings import Class, Risk
-from seedbed.review.machines import Machine
-from seedbed.review.steps import CLOUD, HOLDER, STASH, Change, Resource, State, name_of, value
+from seedbed.review.machines import ATTACHMENT, DROPLET, Machine, machine_of
+from seedbed.review.steps import CLOUD, HOLDER, STASH, Change, Resource
 
-VOLUME, ATTACHMENT = f"{CLOUD}volume:Volume", f"{CLOUD}volumeAttachment:VolumeAttachment"
+VOLUME = f"{CLOUD}volume:Volume"
 BUCKET = f"{CLOUD}spacesBucket:SpacesBucket"
 NAMESPACE = "kubernetes:core/v1:Namespace"
 
@@ -24,9 +24,12 @@ def risks(resources: Sequence[Resource], machines: Mapping[str, Machine]) -> Ite
         elif resource.type == ATTACHMENT and resource.removed:
             holder = by_name.get(f"{resource.name}{HOLDER}")
             about = {resource.urn} | ({holder.urn} if holder else set())
-            old, new = _machine(resource.old), _machine(resource.new)
+            old, new = machine_of(resource.old), machine_of(resource.new)
             moved.add(old)
             yield Risk(Class.DATA, _detached(resource, old, new, machines), frozenset(about))
+        elif resource.type == DROPLET and resource.removed and not _goes(resource.name, machines):
+            text = f"**droplet {words.code(resource.name)} is {resource.change}d, and its machine does not leave**"
+            yield Risk(Class.DATA, f"{text}: all that is on it is lost", frozenset({resource.urn}))
     for machine in sorted(machines.values(), key=lambda one: one.full_name):
         if machine.goes and machine.mounts and machine.full_name not in moved:
             yield Risk(
@@ -54,10 +57,5 @@ def _detached(resource: Resource, old: str, new: str, machines: Mapping[str, Mac
     return f"{what} moves from {words.code(old)} to {words.code(new)}, {when}"
 
 
-def _machine(state: State | None) -> str:
-    """The machine that an attachment is to: that of the droplet with which it goes, or which it is made of."""
-    urn = value(state, "deletedWith")
-    if not urn:
-        of = value(state, "propertyDependencies", "dropletId")
-        urn = of[0] if isinstance(of, list) and of else ""
-    return name_of(str(urn))
+def _goes(full_name: str, machines: Mapping[str, Machine]) -> bool:
+    return full_name in machines and machines[full_name].goes

@@ -54,6 +54,6 @@ def _text(resource: Resource) -> str:
     if resource.type == CLUSTER and resource.name == "cluster":
         if resource.change in (Change.REPLACE, Change.DELETE):
             return "**the cluster is another one**: its CA, or the server that initialises it"
-        if resource.change is Change.UPDATE:
+        if resource.change is Change.UPDATE and "kubeconfig" in resource.fields:
             return "the administrator's certificate, the CA or the API's address is another one"
     return ""

@@ -7,12 +7,13 @@ from typing import Any
 
 from seedbed.review import words
 from seedbed.review.findings import Class, Risk
-from seedbed.review.steps import CLOUD, HOLDER, MEMBER, STASH, Change, Resource, name_of, type_of, value
+from seedbed.review.steps import CLOUD, MEMBER, STASH, Change, Resource, State, name_of, type_of, value
 from stacks.generations import differences
 
 NODE = "seedbed:pave:Node"
 HOSTS = ("seedbed:metal:DropletHost", "seedbed:metal:ExistingHost")
 DROPLET = f"{CLOUD}droplet:Droplet"
+ATTACHMENT = f"{CLOUD}volumeAttachment:VolumeAttachment"
 
 SERVER = "server"
 
@@ -123,18 +124,35 @@ def _machine_of(resource: Resource) -> str | None:
     return name_of(parent) if type_of(parent) in (NODE, *HOSTS) else None
 
 
-def in_and_out(machines: Mapping[str, Machine]) -> list[str]:
-    """A line for each kind of coming and going, those who come first."""
+def machine_of(attachment: State | None) -> str:
+    """The full name of the machine that a volume is attached to: that of the droplet that it goes with, or is made of."""
+    urn = value(attachment, "deletedWith")
+    if not urn:
+        of = value(attachment, "propertyDependencies", "dropletId")
+        urn = of[0] if isinstance(of, list) and of else ""
+    return name_of(str(urn))
+
+
+def leaving_first(machines: Mapping[str, Machine], resources: Sequence[Resource]) -> set[str]:
+    """Full names of the machines that leave before those that replace them join: a volume is in one at a time."""
+    handed_over = {machine_of(one.old) for one in resources if one.type == ATTACHMENT and one.change is Change.REPLACE}
+    return {name for name in handed_over if name in machines and machines[name].goes}
+
+
+def in_and_out(machines: Mapping[str, Machine], resources: Sequence[Resource]) -> Iterator[str]:
+    """A line for each kind of coming and going, those that come first."""
+    first = leaving_first(machines, resources)
     comes = [machine for machine in machines.values() if machine.comes]
     goes = [machine for machine in machines.values() if machine.goes]
-    return [*_listed("in", comes, _why_in, goes), *_listed("out", goes, lambda out, _: _why_out(out, machines), comes)]
+    yield from _listed("in", comes, {machine.full_name: _why_in(machine, goes) for machine in comes})
+    yield from _listed("out", goes, {machine.full_name: _why_out(machine, machines, first) for machine in goes})
 
 
-def _listed(way: str, moving: Sequence[Machine], why: Any, others: Sequence[Machine]) -> Iterator[str]:  # noqa: ANN401
+def _listed(way: str, moving: Sequence[Machine], why: Mapping[str, str]) -> Iterator[str]:
     groups: dict[tuple[str, str], list[str]] = {}
     for machine in sorted(moving, key=lambda one: (one.role != SERVER, one.full_name)):
         what = ", ".join(filter(None, (machine.role, words.prose(machine.size) if way == "in" else "")))
-        groups.setdefault((what, why(machine, others)), []).append(machine.full_name)
+        groups.setdefault((what, why[machine.full_name]), []).append(machine.full_name)
     for (what, reason), found in groups.items():
         yield f"**{way}** {words.names(found)}{f' ({what})' if what else ''}{reason}"
 
@@ -149,9 +167,11 @@ def _why_in(machine: Machine, goes: Sequence[Machine]) -> str:
     return f" for {words.code(old.full_name)}: {', '.join(changed)}"
 
 
-def _why_out(machine: Machine, machines: Mapping[str, Machine]) -> str:
+def _why_out(machine: Machine, machines: Mapping[str, Machine], first: set[str]) -> str:
     others = [other for other in machines.values() if other.name == machine.name and other is not machine]
     for other in others:
+        if other.comes and machine.full_name in first:
+            return f", before {words.code(other.full_name)} joins, which gets its volume"
         if other.comes:
             return f", when {words.code(other.full_name)} has joined"
         if not other.goes:
@@ -197,7 +217,7 @@ def quorum(machines: Mapping[str, Machine], resources: Sequence[Resource]) -> It
         return
     path = [before]
     if comes and goes:
-        first = _leaves_first(goes, resources)
+        first = leaving_first(machines, resources) & {server.full_name for server in goes}
         path.append(before - 1 if first else before + len(comes))
     path.append(after)
     text = " → ".join(map(str, path))
@@ -210,18 +230,6 @@ def quorum(machines: Mapping[str, Machine], resources: Sequence[Resource]) -> It
     even = " (one more than an odd number adds no safety)" if after > before and after % 2 == 0 else ""
     together = ", one at a time" if max(len(comes), len(goes)) > 1 else ""
     yield Risk(Class.QUORUM, f"etcd's members: {text}{together}; {loud}{even}")
-
-
-def _leaves_first(goes: Sequence[Machine], resources: Sequence[Resource]) -> bool:
-    """Whether a volume is handed over, which the old server has to leave for before the new one can join."""
-    leaving = {machine.full_name for machine in goes}
-    return any(
-        resource.type == STASH
-        and resource.name.endswith(HOLDER)
-        and resource.change in (Change.UPDATE, Change.REPLACE)
-        and resource.old_input("input", "machine") in leaving
-        for resource in resources
-    )
 
 
 def _survives(members: int) -> int:

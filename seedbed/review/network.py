@@ -13,7 +13,11 @@ from seedbed.review.steps import CLOUD, UNKNOWN, Change, Resource, State, value
 
 FIREWALL, BALANCER = f"{CLOUD}firewall:Firewall", f"{CLOUD}loadBalancer:LoadBalancer"
 
-WORLD = ("0.0.0.0/0", "::/0")
+RECORD = f"{CLOUD}dnsRecord:DnsRecord"
+
+_MOVES = {"domain", "name", "type", "value"}
+"""Inputs of a DNS record."""
+
 WIDE = 8
 """A network with a shorter prefix is the world by another name, as the settings have it (`WIDEST_OPERATORS`)."""
 
@@ -61,17 +65,28 @@ def risks(resources: Sequence[Resource]) -> Iterator[Risk]:
         if resource.change is Change.SAME:
             continue
         # What changes beside that has a line of its own.
-        others = set(resource.fields) - {"inboundRules", "forwardingRules", "firewall", "network", "acl"}
+        others = set(resource.fields) - {"inboundRules", "forwardingRules", "firewall", "network", "acl", *_MOVES}
         about = frozenset() if others else frozenset({resource.urn})
         if resource.type == FIREWALL:
             for text in _opened(resource):
                 yield Risk(Class.NETWORK, f"firewall {words.code(resource.name)} opens {text}", about)
         elif resource.type == BALANCER:
             yield from (Risk(Class.NETWORK, text, about) for text in _balanced(resource))
+        elif (
+            resource.type == RECORD
+            and resource.change in (Change.UPDATE, Change.REPLACE)
+            and _MOVES & {*resource.fields}
+        ):
+            yield Risk(Class.NETWORK, f"DNS name {words.code(resource.name)} leads elsewhere{_where(resource)}", about)
         elif resource.type == BUCKET and resource.new_input("acl") not in (None, "private", resource.old_input("acl")):
             acl = words.code(str(resource.new_input("acl")))
             yield Risk(Class.NETWORK, f"**bucket {words.code(resource.name)} is open to others**: acl {acl}", about)
     yield from _bare(resources)
+
+
+def _where(record: Resource) -> str:
+    old, new = record.old_input("value"), record.new_input("value")
+    return f": {words.code(str(old))} → {words.code(str(new))}" if old and new else ""
 
 
 def _opened(firewall: Resource) -> Iterator[str]:

@@ -74,11 +74,10 @@ def warnings(diagnostics: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _other_settings(differences: str, machines: Sequence[str]) -> str:
-    way = "To adopt today's, give each its next generation, and put these names on `seedbed:retire`, one at a time"
-    if len(machines) == 1:
-        way = "To adopt today's, give it its next generation, and put this name on `seedbed:retire`"
-    return f"{words.names(sorted(machines))} {'was' if len(machines) == 1 else 'were'} paved with other settings: " + (
-        f"{words.prose(differences)}. {way}"
+    were, each, its = ("was", "it", "this") if len(machines) == 1 else ("were", "each", "its")
+    return (
+        f"{words.names(sorted(machines))} {were} paved with other settings: {words.prose(differences)}. To adopt today's, "
+        f"replace {each}: its next generation, and {its} name on `seedbed:retire`"
     )
 
 

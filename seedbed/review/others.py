@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from seedbed.review import words
-from seedbed.review.data import ATTACHMENT, VOLUME
-from seedbed.review.machines import Machine
+from seedbed.review.data import VOLUME
+from seedbed.review.machines import ATTACHMENT, Machine
 from seedbed.review.network import BALANCER, FIREWALL
 from seedbed.review.notes import noun
 from seedbed.review.steps import (
@@ -69,20 +69,27 @@ def noise(resources: Iterable[Resource], machines: Mapping[str, Machine]) -> dic
         if resource.change is Change.SAME:
             continue
         if resource.urn in parts:
-            found[resource.urn] = "step or part of these machines"
+            found[resource.urn] = "parts of these machines"
         elif resource.component:
-            found[resource.urn] = "component"
+            found[resource.urn] = "components"
         elif resource.type == PROJECT and resource.change is Change.UPDATE and set(resource.fields) <= {"resources"}:
-            found[resource.urn] = "list of what the project has"
-        elif resource.type.startswith("pulumi:providers:") and resource.name.startswith("default"):
-            found[resource.urn] = "version of a plugin"
+            found[resource.urn] = "the project's list of what it has"
+        elif resource.type.startswith("pulumi:providers:") and _only_version(resource):
+            found[resource.urn] = "plugins' versions"
         elif resource.type == STASH and resource.name.endswith(HOLDER) and not resource.removed:
-            found[resource.urn] = "memory of where a volume is"
+            found[resource.urn] = "memories of where a volume is"
         elif _replaced_by_event(resource, resources):
-            found[resource.urn] = "older step of the seed"
+            found[resource.urn] = "earlier steps of the seed"
         elif resource.change is Change.UPDATE and resource.type not in (FIREWALL, BALANCER) and follows(resource):
-            found[resource.urn] = "value that is known later"
+            found[resource.urn] = "values that follow from what is new"
     return found
+
+
+def _only_version(provider: Resource) -> bool:
+    """Whether a plugin is asked for in another version, and nothing else; those called `default` have no other inputs."""
+    return provider.name.startswith("default") or (
+        provider.change is Change.UPDATE and set(provider.fields) <= {"version"}
+    )
 
 
 def _replaced_by_event(resource: Resource, resources: Sequence[Resource]) -> bool:
@@ -97,9 +104,8 @@ def _replaced_by_event(resource: Resource, resources: Sequence[Resource]) -> boo
 
 
 def folded(found: Mapping[str, str]) -> str:
-    """One sentence on the noise; empty where there is none."""
-    counts = Counter(found.values())
-    return words.sentence([words.count(number, what) for what, number in counts.items()])
+    """The noise in a few words, with how many resources each are; empty where there is none."""
+    return ", ".join(f"{what} ({number})" for what, number in Counter(found.values()).items())
 
 
 def tell(resources: Iterable[Resource], without: Set[str]) -> Others:

@@ -108,6 +108,8 @@ class Reviewed:
 
     engine: Engine
     state: Path
+    port: int
+    """At which the machines are reached."""
 
     @property
     def root(self) -> Path:
@@ -138,6 +140,7 @@ class Deployed:
     engine: Engine
     state: Path
     cloud: PaperCloud
+    port: int
 
     def copy(self, folder: Path) -> Reviewed:
         """The project and its state in `folder`, with the same cloud."""
@@ -145,7 +148,7 @@ class Deployed:
         made.adopt(self.engine)
         shutil.copytree(self.engine.folder, made.folder, dirs_exist_ok=True, symlinks=True)
         shutil.copytree(self.state, folder / "state", dirs_exist_ok=True)
-        return Reviewed(made, folder / "state")
+        return Reviewed(made, folder / "state", self.port)
 
 
 def committed(root: Path) -> str:
@@ -195,7 +198,7 @@ def deployed(folder: Path, toolchain: Toolchain, spaces: Spaces) -> Iterator[Dep
             # A linked folder is not what `.venv/` in .gitignore means.
             (engine.folder / ".git" / "info" / "exclude").write_text(".venv\n")
             committed(engine.folder)
-            yield Deployed(engine, folder / "state", cloud)
+            yield Deployed(engine, folder / "state", cloud, port)
 
 
 def _project(root: Path, port: int) -> None:
