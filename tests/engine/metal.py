@@ -16,7 +16,7 @@ import pulumi
 import yaml
 
 from components.remote.session import Login
-from components.retire.gate import Gate, Leaving, Say
+from components.retire.gate import Gate, Leaving, RetireError, Say
 from lab.cloud.core import Delays
 from lab.cloud.limits import Limits
 from stacks.config import ROOT, from_engine
@@ -135,6 +135,7 @@ class Metal:
         seconds: how long an operation on a type may take, in place of what the program or the plugin says.
         inputs: of a type, in place of the program's.
         removals: who was taken out of the cluster, in the order in which it was asked for.
+        refuses: why no machine can be taken out, if none can.
     """
 
     stack: Stack
@@ -143,6 +144,7 @@ class Metal:
     seconds: dict[str, float] = field(default_factory=dict)
     inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
     removals: list[Removal] = field(default_factory=list)
+    refuses: str = ""
 
     @property
     def bucket(self) -> str:
@@ -217,6 +219,8 @@ class Metal:
         return made
 
     def _remove(self, leaving: Leaving, servers: Sequence[Login], _say: Say) -> None:
+        if self.refuses:
+            raise RetireError(self.refuses)
         there = {droplet["id"]: droplet["name"] for droplet in self.listed("droplets")}
         volumes = {volume["name"]: [there[id_] for id_ in volume["droplet_ids"]] for volume in self.listed("volumes")}
         self.removals.append(Removal(leaving, [server.machine for server in servers], volumes))

@@ -85,9 +85,31 @@ def networks(settings: Settings) -> None:
 
 def generation(settings: Settings) -> None:
     settings["seedbed:pools"]["agents"]["machines"]["agent-a"]["generation"] = 2
+    settings["seedbed:retire"] = ["agent-a-1"]
+
+
+def unlisted(change: Change) -> Change:
+    """The same, without saying who leaves."""
+
+    def silent(settings: Settings) -> None:
+        change(settings)
+        del settings["seedbed:retire"]
+
+    return silent
+
+
+def without(name: str) -> Change:
+    """The agent is taken out of the settings, and it leaves."""
+
+    def change(settings: Settings) -> None:
+        del settings["seedbed:pools"]["agents"]["machines"][name]
+        settings["seedbed:retire"] = [f"{name}-1"]
+
+    return change
 
 
 VPC, BALANCER, VOLUME = f"Vpc {NAME}", f"LoadBalancer {NAME}", f"Volume {NAME}-data-a"
+ATTACHMENT, HOLDER = f"VolumeAttachment {NAME}-data-a", f"Stash {NAME}-data-a-holder"
 ADDRESS, BUCKET = f"ReservedIp {NAME}-ingress", f"SpacesBucket {NAME}-etcd"
 
 OTHER_REGION = Case(cloud(region="nyc3"), refused=(VPC,))
@@ -97,9 +119,12 @@ NEXT_GENERATION = Case(
     planned={
         "DropletHost agent-a-2": ["create"],
         "Droplet agent-a-2": ["create"],
-        f"VolumeAttachment {NAME}-data-a": OLD_FIRST,
+        "Stash agent-a-2-member": ["create"],
+        HOLDER: ["update"],
+        ATTACHMENT: OLD_FIRST,
         f"ReservedIpAssignment {NAME}-ingress": NEW_FIRST,
         f"Project {NAME}": ["update"],
+        "Stash agent-a-1-member": ["delete"],
         "Droplet agent-a-1": ["delete"],
         "DropletHost agent-a-1": ["delete"],
     },
@@ -134,10 +159,14 @@ LINES: dict[str, tuple[str, list[Case]]] = {
         ],
     ),
     "Volume initial_filesystem_type": (REFUSED, [program("Volume", VOLUME, initial_filesystem_type="xfs")]),
-    "Volume name": (REFUSED, [Case(volume("data-c"), refused=(VOLUME,))]),
+    "Volume name": (REFUSED, [Case(volume("data-c"), refused=(ATTACHMENT,), says="would be detached from agent-a-1")]),
     "VolumeAttachment droplet_id": (
         REPLACED,
-        [Case(volume(machine="agent-b"), planned={f"VolumeAttachment {NAME}-data-a": OLD_FIRST}), NEXT_GENERATION],
+        [
+            Case(volume(machine="agent-b"), refused=(HOLDER,), says="and agent-a-1 stays"),
+            Case(unlisted(generation), refused=(HOLDER,), says="and agent-a-1 is not on seedbed:retire"),
+            NEXT_GENERATION,
+        ],
     ),
     "VolumeAttachment volume_id": (CANNOT, []),
     "ReservedIp region": (REFUSED, [program("ReservedIp", ADDRESS, region="nyc3")]),
@@ -211,13 +240,27 @@ def test_a_change_does_what_the_page_says(previews: Previews, line: str) -> None
             said = errors(preview)
             for label in case.refused:
                 assert case.says in said[label]
-            assert not [label for label in changes(preview) if label.startswith("Droplet")]
+            droplets = {label: steps for label, steps in changes(preview).items() if label.startswith("Droplet")}
+            assert all(steps == ["create"] for steps in droplets.values()), droplets
         else:
             assert changes(preview) == case.planned
 
 
 def test_without_a_change_nothing_is_planned(previews: Previews) -> None:
     assert changes(previews.of(Case())) == {}
+
+
+def test_a_machine_is_removed_when_it_is_listed_and_not_before(previews: Previews) -> None:
+    gone = previews.of(Case(without("agent-b")))
+    assert changes(gone) == {
+        "Stash agent-b-1-member": ["delete"],
+        "Droplet agent-b-1": ["delete"],
+        "DropletHost agent-b-1": ["delete"],
+        f"Project {NAME}": ["update"],
+    }
+    refused = previews.of(Case(unlisted(without("agent-b")), refused=("Stash agent-b-1-member",)))
+    said = errors(refused)["Stash agent-b-1-member"]
+    assert "agent-b-1 would be removed, and is not on seedbed:retire in Pulumi.test.yaml" in said
 
 
 def test_what_the_page_says_cannot_change_follows_from_nothing_that_can(previews: Previews) -> None:

@@ -250,6 +250,7 @@ def test_the_next_generation_of_a_machine_that_was_cut_has_its_volume_and_its_ad
     now = agent.get("generation", 1)
     delete(standing, "droplets", f"agent-a-{now}")
     agent["generation"] = now + 1
+    standing.settings["seedbed:retire"] = [f"agent-a-{now}"]
     assert changes(standing.up(*arguments))[f"Droplet agent-a-{now + 1}"] == ["create"]
     assert {type_: standing.ids()[type_] for type_ in lasting} == lasting
     whole(standing, census)
