@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 # As in ` +  command:remote:Command server-a-1-wait creating (1s) server-a-1 wait: waiting for cloud-init`.
-_EVENT = re.compile(
+EVENT = re.compile(
     r"^\s*(?P<sign>[-+~]+)\s+(?P<type>\S+:\S+:\S+)\s+(?P<name>\S+)\s+(?P<verb>\w+)"
     r"\s+\((?P<seconds>[\d.]+)s\)\s*(?P<text>.*)$"
 )
@@ -12,7 +12,7 @@ _DIAL = re.compile(r"^Dial (\d+)/\d+ failed")
 _DIALS_A_LINE = 10
 _REMOTE = ("command:remote:Command", "command:remote:CopyToRemote")
 _KUBERNETES = "kubernetes:"
-_DONE = {"created", "updated", "deleted", "replaced"}
+DONE = {"created", "updated", "deleted", "replaced"}
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ def shown(line: str) -> str | None:
     What a script says stands for itself; a component has no work of its own; every tenth dial is enough. An object of
     the cluster is called by its kind as well. Whatever is not recognised is shown as it is: errors and warnings are.
     """
-    event = _EVENT.match(line)
+    event = EVENT.match(line)
     if event is None:
         return line
     if event["type"] not in _REMOTE and not event["type"].startswith(_KUBERNETES):
         return None
     kind = "" if event["type"] in _REMOTE else f"{event['type'].rpartition(':')[2]} "
-    if event["verb"] in _DONE:
+    if event["verb"] in DONE:
         return f"{event['sign']} {kind}{event['name']} {event['verb']}, {event['seconds']} s"
     if not event["text"]:
         return None
@@ -49,7 +49,7 @@ def shown(line: str) -> str | None:
 
 def ended(line: str) -> Step | None:
     """The step that this line says is done."""
-    event = _EVENT.match(line)
-    if event is None or event["type"] not in _REMOTE or event["verb"] not in _DONE:
+    event = EVENT.match(line)
+    if event is None or event["type"] not in _REMOTE or event["verb"] not in DONE:
         return None
     return Step(event["name"], float(event["seconds"]))

@@ -45,17 +45,17 @@ def install_provider(clone: Path, name: str) -> bool:
 
 def is_provider_drop_in(clone: Path, name: str) -> bool:
     """Whether what the engine would find for the provider is a drop-in."""
-    return _is_drop_in(provider_folder(clone, name) / f"pulumi-resource-{name}")
+    return is_drop_in(provider_folder(clone, name) / f"pulumi-resource-{name}")
 
 
 def remove_provider(clone: Path, name: str) -> None:
     """Take the provider's drop-ins away, those of other versions too; official plugins stay."""
     for folder in (clone / ".tools" / "pulumi-home" / "plugins").glob(f"resource-{name}-v*"):
-        if _is_drop_in(folder / f"pulumi-resource-{name}"):
+        if is_drop_in(folder / f"pulumi-resource-{name}"):
             shutil.rmtree(folder)
 
 
-def _is_drop_in(launcher: Path) -> bool:
+def is_drop_in(launcher: Path) -> bool:
     try:
         with launcher.open("rb") as file:
             return MARK.encode() in file.read(200)
