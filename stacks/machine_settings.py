@@ -3,7 +3,7 @@
 import difflib
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated
@@ -118,15 +118,19 @@ def check_taints(taints: tuple[str, ...], path: str) -> Iterator[str]:
             yield f"{path}.taints: {taint!r} is not KEY=VALUE:NoSchedule, :PreferNoSchedule or :NoExecute"
 
 
-def check_servers(machines: Mapping[str, Machine], path: str) -> Iterator[str]:
-    """What is wrong with their number."""
+def check_servers(machines: Mapping[str, Machine], retire: Collection[str], path: str) -> Iterator[str]:
+    """What is wrong with their number.
+
+    An even one is right for a while: etcd takes no new member beside a dead one, which therefore leaves first.
+    """
     servers = [name for name, machine in machines.items() if machine.role is Role.SERVER]
+    gone = [full_name for full_name in retire if full_name.rpartition("-")[0] not in machines]
     if machines and not servers:
         yield f"{path}: no machine has the role server; a cluster needs one, or three"
-    elif servers and len(servers) % 2 == 0:
+    elif servers and len(servers) % 2 == 0 and not gone:
         yield (
             f"{path}: {len(servers)} servers ({', '.join(sorted(servers))}); etcd survives no more losses with them than "
-            f"with {len(servers) - 1}, so make their number odd"
+            f"with {len(servers) - 1}, so make their number odd. While a dead one leaves, it is on {PROJECT}:retire"
         )
 
 

@@ -154,24 +154,26 @@ def parse(
             sections[key] = validate(model, config.get(key, {}), f"{PROJECT}:{key}", problems)
     cluster, network, k3s = sections.get("cluster"), sections.get("network"), sections.get("k3s")
     cloud: DigitalOcean | None = None
-    if "digitalocean" in config or "pools" in config:
+    made = "digitalocean" in config or "pools" in config
+    if made:
         problems += _check_cloud(config, cluster, sections.get("ssh"))
         cloud, machines = digitalocean_settings.resolve(
             config.get("digitalocean"), config.get("pools"), network and network.machines, stack, problems
         )
-        problems += machine_settings.check_servers(machines, f"{PROJECT}:pools")
     else:
         machines = machine_settings.existing(config.get("machines"), problems)
-        problems += machine_settings.check_servers(machines, f"{PROJECT}:machines")
+    retire = machine_settings.retire(config.get("retire"), machines, problems)
+    problems += machine_settings.check_servers(
+        machines, retire, f"{PROJECT}:{'machines' if cloud is None else 'pools'}"
+    )
     if network is not None:
         problems += _check_networks(network)
         problems += machine_settings.check_inside(network.machines, machines)
     if cluster is not None:
         wrong = list(machine_settings.check_init(cluster.init, machines))
-        if not wrong and "digitalocean" not in config and "pools" not in config:
+        if not wrong and not made:
             wrong += machine_settings.check_joined(cluster.init, cluster.endpoint, machines)
         problems += wrong
-    retire = machine_settings.retire(config.get("retire"), machines, problems)
     digests: Mapping[str, str] = {}
     if k3s is not None:
         digests = _k3s_digests(k3s, root, problems, lab_is_made=lab_is_made)

@@ -185,8 +185,21 @@ start() {
   say "starting $SERVICE as $ROLE"
   enable "$SERVICE.service"
   # `systemctl start` of k3s has no limit of its own. It says why it does not come up in its journal.
-  timeout "$START_SECONDS" systemctl start "$SERVICE" ||
-    fail "$SERVICE did not start within $START_SECONDS s" "the lines above say why; mend it and run \`pulumi up\` again"
+  timeout "$START_SECONDS" systemctl start "$SERVICE" || not_started
+}
+
+# What etcd says where a member is dead or cut off. Source: etcd v3.6.5, server/etcdserver/server.go (mayAddMember)
+not_started() {
+  # Read whole: grep would end before it, and end it with that.
+  if grep -qF "etcdserver: unhealthy cluster" <<<"$(journalctl --unit "$SERVICE" --boot --no-pager --output cat)"; then
+    journal
+    UNIT=
+    # It would go on trying, and join when nobody looks any more.
+    systemctl disable --quiet --now "$SERVICE" || true
+    fail "the cluster takes no new server while one that it has is dead" \
+      "start that one again, or remove it first: take it out of the settings, set its full name on seedbed:retire, and run \`pulumi up\`; then add the new one"
+  fi
+  fail "$SERVICE did not start within $START_SECONDS s" "the lines above say why; mend it and run \`pulumi up\` again"
 }
 
 prove() {

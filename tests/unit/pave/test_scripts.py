@@ -335,6 +335,39 @@ def test_a_cluster_that_answers_nowhere_is_made(tmp_path):
     assert (done.stdout, done.returncode) == ("joined=\n", 0), done.stderr
 
 
+@pytest.mark.parametrize(
+    ("journal", "said", "next_", "ended"),
+    [
+        (
+            "joining etcd cluster: etcdserver: unhealthy cluster",
+            "the cluster takes no new server while one that it has is dead",
+            "start that one again, or remove it first: ",
+            ["start k3s", "disable --quiet --now k3s"],
+        ),
+        (
+            "level=fatal msg=flag",
+            "k3s did not start within 2 s",
+            "the lines above say why",
+            ["start k3s"],
+        ),
+    ],
+)
+def test_a_server_that_a_dead_one_keeps_out_says_so_and_tries_no_more(tmp_path, journal, said, next_, ended):
+    script = (
+        f"NODE=server-c-2 STEP=k3s ROLE=server SERVICE=k3s START_SECONDS=2\n{source(LIBRARY, steps.SCRIPTS / 'k3s.sh')}\n"
+        f'systemctl() {{ echo "$*" >>{tmp_path}/asked; [ "$1" != start ]; }}\ntimeout() {{ shift; "$@"; }}\n'
+        f"enable() {{ :; }}\njournalctl() {{ echo {journal!r}; }}\nstart\n"
+    )
+    done = subprocess.run(
+        ["bash", "-Eeuo", "pipefail", "-c", script], capture_output=True, text=True, check=False, timeout=20
+    )
+    assert done.returncode == 1
+    assert f"server-c-2 k3s: FAILED: {said}\n" in done.stderr
+    assert f"server-c-2 k3s: next: {next_}" in done.stderr
+    assert journal in done.stderr
+    assert (tmp_path / "asked").read_text().splitlines() == ended
+
+
 def test_what_is_known_late_travels_with_the_secrets_the_endpoint_first():
     late = k3s.Late(endpoint="203.0.113.9", access_key="ACCESS", secret_key="not-a-real-key")
     lines = k3s.join_server_secrets(late, token="t", agent_token="a").splitlines()

@@ -227,6 +227,14 @@ def test_a_valid_host_key_of_an_existing_machine_is_taken():
     assert settings.machines["agent-a"].host_key == HOST_KEY
 
 
+def test_an_even_number_of_servers_is_right_while_one_leaves():
+    two = {"role": "server", "address": "10.9.0.12"}
+    settings = parse(changed(machines__server_b=two, retire=["server-c-1"]), "Pulumi.test.yaml", ROOT)
+    assert settings.names(Role.SERVER) == ["server-a", "server-b"]
+    [problem] = problems(changed(machines__server_b=two, retire=["server-b-1"]))
+    assert problem.endswith("so make their number odd. While a dead one leaves, it is on seedbed:retire")
+
+
 def test_the_server_that_initialises_joins_first_and_agents_are_sorted():
     config = changed(
         cluster__init="server-c-1",
