@@ -27,6 +27,7 @@ COMMANDS = (
     "seal",
     "unseal-check",
     "rotate",
+    "drift",
     "drill",
     "env",
     "lab",

@@ -378,6 +378,37 @@ def test_a_new_node_has_the_labels_taints_and_kubelet_arguments_of_the_settings(
     assert old["status"]["capacity"]["pods"] == "110"
 
 
+def test_machines_are_as_they_were_paved_though_settings_have_changed_since(stack: Stack, added: Change) -> None:
+    done = stack.seedbed("drift", stack.name, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line.split(maxsplit=1) for line in done.stdout.splitlines()[:3]] == [
+        [name, "as it was paved"] for name in (AGENT, NEW, SERVER)
+    ]
+    assert f"No drift, but:\n  {AGENT} was paved with other settings: k3s.kubeletArgs" in done.stdout
+
+
+def test_what_somebody_changed_by_hand_is_found_without_a_change_to_the_machine(stack: Stack, added: Change) -> None:
+    """The machine leaves with the next test."""
+    by_hand = "echo '{}' >/etc/docker/daemon.json; systemctl disable --quiet k3s-agent"
+    stack.lab.ssh(NEW, by_hand)
+    stack.kubectl("label", "node", NEW, "seedbed.test/disk=slow", "--overwrite")
+    hosts = (AGENT, NEW, SERVER)
+    before = {host: snapshot(stack.lab, host) for host in hosts}
+    done = stack.seedbed("drift", stack.name, check=False)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert [line.split(maxsplit=1) for line in done.stdout.splitlines()[:3]] == [
+        [AGENT, "as it was paved"],
+        [
+            NEW,
+            "drifted: /etc/docker/daemon.json changed; k3s-agent.service is not enabled but disabled; "
+            "label seedbed.test/disk is slow, not fast",
+        ],
+        [SERVER, "as it was paved"],
+    ]
+    assert f"{NEW}: do not edit it, replace it: generation 2 for agent-b, and {NEW} on seedbed:retire" in done.stdout
+    assert {host: snapshot(stack.lab, host) for host in hosts} == before
+
+
 def test_taking_an_agent_out_shows_one_machines_removal_and_touches_no_other_host(stack: Stack, added: Change) -> None:
     """Its host and its Node object stay until retiring a machine does more than forgetting it."""
     before = others(stack)
