@@ -47,7 +47,7 @@ def test_a_certificate_lives_neither_never_nor_for_ever(capsys, monkeypatch, hou
 
 def test_every_command_explains_itself(capsys):
     for verb in cli.COMMANDS:
-        assert cli.module(verb).NAME == verb
+        assert verb == cli.module(verb).NAME
         with pytest.raises(SystemExit) as left:
             cli.main([verb, "--help"])
         assert left.value.code == 0
