@@ -76,7 +76,10 @@ swap() {
 }
 
 ssh_keys_only() {
+  local user
   note machine logins
+  # Nothing is written to them here, but who may log in is part of what a machine is.
+  for user in root ${SUDO_USER:-}; do note file "$(getent passwd "$user" | cut -d: -f6)/.ssh/authorized_keys"; done
   # The first value wins, so this comes before what cloud-init writes at 50.
   put /etc/ssh/sshd_config.d/10-seedbed.conf 0600 <<'X' || return 0
 PasswordAuthentication no
