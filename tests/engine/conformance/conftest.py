@@ -5,6 +5,7 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,15 @@ def cloud(stack: Stack, tmp_path: Path) -> Iterator[PaperCloud]:
     with paper_cloud(tmp_path / "cloud") as served:
         stack.environment.update(served.environment())
         yield served
+
+
+@contextmanager
+def stack_and_cloud(empty: Stack, folder: Path) -> Iterator[tuple[Stack, PaperCloud]]:
+    """A stack and a cloud on paper that it uses, both in `folder`, for rules that share what few commands do."""
+    stack = copied_stack(empty, folder / "stack")
+    with paper_cloud(folder / "cloud") as served:
+        stack.environment.update(served.environment())
+        yield stack, served
 
 
 @pytest.fixture(scope="session")

@@ -113,10 +113,6 @@ class Stack:
         """`pulumi refresh`; it runs no program either."""
         return self._program(_nothing, ["refresh", "--yes", "--skip-preview"], succeeds=True)
 
-    def run(self, *arguments: str) -> Result:
-        """Any other command, which must succeed."""
-        return self._run(arguments, succeeds=True)
-
     def export(self) -> dict[str, Any]:
         """The state as it is stored, secrets as ciphertext."""
         (state,) = self.folder.glob("state/.pulumi/stacks/conformance/test.json")

@@ -1,10 +1,9 @@
-"""Resources of the digitalocean package: outputs, defaults, names, replacement, refresh, import, secrets.
+"""Resources of the digitalocean package: the whole of them, refresh, import, secrets, wrong inputs.
 
 Sources: digitalocean/terraform-provider-digitalocean, `digitalocean/`, cited by file name; pulumi-terraform-bridge
 `pkg/tfbridge`; the docstrings of the SDK 4.84.1.
 """
 
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -14,36 +13,21 @@ import pytest
 from pulumi import ResourceOptions
 
 from tests.engine.conformance.cloud import PaperCloud
-from tests.engine.conformance.harness import Program, Stack
+from tests.engine.conformance.conftest import stack_and_cloud
+from tests.engine.conformance.harness import Program, Result, Stack
 
 pytestmark = pytest.mark.engine
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ6l0sLS0CsUQvkGtMSCtYLA3S7bV1ZJ9h5UwqB1K6xE"
 RULE = {"entry_port": 6443, "entry_protocol": "tcp", "target_port": 6443, "target_protocol": "tcp"}
 SSH = {"protocol": "tcp", "port_range": "22", "source_addresses": ["203.0.113.0/24"]}
-PING = {"protocol": "icmp", "source_addresses": ["10.20.0.0/24"]}
-CHECK = {"port": 6443, "protocol": "tcp"}
-
-
-def droplet(hidden: str = "", **changes: Any) -> Program:
-    """One droplet, with its SSH key; `hidden` is its user data, as a secret."""
-
-    def program() -> None:
-        key = do.SshKey("key", public_key=KEY)
-        values: dict[str, Any] = {
-            "name": "server-a-1",
-            "image": "debian-12-x64",
-            "size": "s-1vcpu-1gb",
-            "region": "fra1",
-            "tags": ["a"],
-            "ssh_keys": [key.fingerprint],
-            "user_data": "#cloud-config\n{}",
-        }
-        if hidden:
-            values["user_data"] = pulumi.Output.secret(hidden)
-        do.Droplet("vm", **{**values, **changes})
-
-    return program
+DROPLET: dict[str, Any] = {
+    "name": "server-a-1",
+    "image": "debian-12-x64",
+    "size": "s-1vcpu-1gb",
+    "region": "fra1",
+    "tags": ["a"],
+}
 
 
 def one(make: Callable[..., Any], **arguments: Any) -> Program:
@@ -53,164 +37,6 @@ def one(make: Callable[..., Any], **arguments: Any) -> Program:
         make("it", **arguments)
 
     return program
-
-
-def test_a_droplet_has_the_official_outputs(stack: Stack, cloud: PaperCloud) -> None:
-    """droplet/resource_droplet.go, setDropletAttributes: types and names of the SDK's droplet.py."""
-    stack.up(droplet())
-    state = stack.resources()["vm"]
-    outputs = state["outputs"]
-    live = cloud.only("droplets")
-    assert state["id"] == str(live["id"])
-    assert outputs["dropletUrn"] == f"do:droplet:{live['id']}"
-    assert {outputs["ipv4Address"], outputs["ipv4AddressPrivate"]} == {
-        address["ip_address"] for address in live["networks"]["v4"]
-    }
-    assert (outputs["priceMonthly"], outputs["memory"], outputs["vcpus"], outputs["disk"]) == (6, 1024, 1, 25)
-    assert (outputs["status"], outputs["locked"], outputs["volumeIds"]) == ("active", False, [])
-    assert outputs["vpcUuid"] == live["vpc_uuid"]
-    assert outputs["createdAt"] == live["created_at"]
-    assert outputs["resizeDisk"] is True
-    assert outputs["gracefulShutdown"] is False
-
-
-def test_user_data_is_in_the_outputs_as_its_sha1(stack: Stack, cloud: PaperCloud) -> None:
-    """droplet/resource_droplet.go: `StateFunc: util.HashStringStateFunc()`; the inputs have it as it was given."""
-    text = "#cloud-config\n{}"
-    stack.up(droplet(user_data=text))
-    state = stack.resources()["vm"]
-    assert state["outputs"]["userData"] == hashlib.sha1(text.encode()).hexdigest()
-    assert state["inputs"]["userData"] == text
-    (machine,) = cloud.paper.machines.values()
-    assert machine.user_data == text
-
-
-def test_secret_user_data_is_secret_in_the_state(stack: Stack, cloud: PaperCloud) -> None:
-    """Of the engine: what comes secret stays so, its hash too."""
-    stack.up(droplet(hidden="hidden-user-data"))
-    state = stack.resources()["vm"]
-    assert "ciphertext" in state["inputs"]["userData"]
-    assert "ciphertext" in state["outputs"]["userData"]
-
-
-def test_what_is_not_said_is_filled_in_and_noted(stack: Stack, cloud: PaperCloud) -> None:
-    """schema.go of the bridge: defaults are in the inputs, and their names in `__defaults`."""
-    stack.up(droplet())
-    inputs = stack.resources()["vm"]["inputs"]
-    assert inputs["__defaults"] == ["backups", "gracefulShutdown", "ipv6", "monitoring", "resizeDisk"]
-    assert inputs["resizeDisk"] is True
-    assert inputs["backups"] is inputs["ipv6"] is inputs["monitoring"] is False
-
-
-def test_without_a_name_it_is_the_logical_one_and_seven_hexadecimal_digits(stack: Stack, cloud: PaperCloud) -> None:
-    """pulumi-digitalocean resources.go: `tfbridge.AutoName("name", 255)`; the name stays."""
-    stack.up(one(do.Vpc, region="fra1"))
-    name = stack.outputs("it")["name"]
-    logical, _, digits = name.rpartition("-")
-    assert logical == "it"
-    assert len(digits) == 7
-    int(digits, 16)
-    assert stack.up(one(do.Vpc, region="fra1", description="d")).operations() == [("update", "it")]
-    assert stack.outputs("it")["name"] == name
-
-
-@pytest.mark.parametrize(
-    ("changes", "property_"),
-    [
-        ({"image": "ubuntu-24-04-x64"}, "image"),
-        ({"region": "nyc3"}, "region"),
-        ({"user_data": "#cloud-config\n{a: 1}"}, "userData"),
-        ({"monitoring": True}, "monitoring"),
-        ({"droplet_agent": True}, "dropletAgent"),
-        ({"ssh_keys": []}, "sshKeys[0]"),
-        ({"public_networking": True}, "publicNetworking"),
-        ({"vpc_uuid": "9325fe72-f6fa-42a0-b847-d3bb382adf97"}, "vpcUuid"),
-    ],
-)
-def test_what_a_droplet_cannot_change_replaces_it_the_old_one_first(
-    stack: Stack, cloud: PaperCloud, changes: dict[str, Any], property_: str
-) -> None:
-    """droplet/resource_droplet.go, ForceNew; bridge, nameRequiresDeleteBeforeReplace: its name is the program's."""
-    stack.up(droplet())
-    foreseen = stack.preview(droplet(**changes))
-    assert foreseen.operations_of("vm") == ["delete-replaced", "replace", "create-replacement"]
-    difference = foreseen.difference("vm")
-    assert list(difference) == [property_]
-    assert difference[property_].endswith("-replace")
-
-
-def test_ipv6_can_be_switched_on_but_not_off(stack: Stack, cloud: PaperCloud) -> None:
-    """droplet/resource_droplet.go, CustomizeDiff: `ForceNewIfChange("ipv6", …)`."""
-    stack.up(droplet())
-    assert stack.up(droplet(ipv6=True)).operations() == [("update", "vm")]
-    assert stack.outputs("vm")["ipv6"] is True
-    assert stack.preview(droplet()).difference("vm") == {"ipv6": "update-replace"}
-
-
-def test_a_droplet_changes_in_place_what_it_can(stack: Stack, cloud: PaperCloud) -> None:
-    """droplet/resource_droplet.go, Update: size with the power off, name, backups, tags."""
-    stack.up(droplet())
-    before = stack.resources()["vm"]["id"]
-    changes: dict[str, Any] = {"name": "server-b-1", "size": "s-2vcpu-4gb", "backups": True, "tags": ["b", "c"]}
-    assert stack.up(droplet(**changes)).operations() == [("update", "vm")]
-    live = cloud.only("droplets")
-    assert str(live["id"]) == before
-    assert (live["name"], live["size_slug"], sorted(live["tags"])) == ("server-b-1", "s-2vcpu-4gb", ["b", "c"])
-    assert "backups" in live["features"]
-    assert live["status"] == "active"
-    assert stack.outputs("vm")["memory"] == 4096
-    assert ("power_off", live["id"]) in cloud.paper.calls
-
-
-@pytest.mark.parametrize(
-    ("make", "before", "after"),
-    [
-        (do.Vpc, {"region": "fra1", "ip_range": "10.20.0.0/24"}, {"region": "fra1", "ip_range": "10.21.0.0/24"}),
-        (do.SshKey, {"public_key": KEY}, {"public_key": KEY.replace("6xE", "6xF")}),
-        (do.Tag, {"name": "a"}, {"name": "b"}),
-        (do.Volume, {"region": "fra1", "size": 10}, {"region": "fra1", "size": 10, "initial_filesystem_type": "xfs"}),
-        (do.ReservedIp, {"region": "fra1"}, {"region": "nyc3"}),
-        (do.Domain, {"name": "example.org"}, {"name": "example.net"}),
-    ],
-)
-def test_an_input_that_forces_a_new_resource_replaces_it(
-    stack: Stack, cloud: PaperCloud, make: Callable[..., Any], before: dict[str, Any], after: dict[str, Any]
-) -> None:
-    """ForceNew in vpc/, sshkey/, tag/, volume/, reservedip/ and domain/resource_*.go."""
-    stack.up(one(make, **before))
-    assert "replace" in stack.preview(one(make, **after)).operations_of("it")
-
-
-@pytest.mark.parametrize(
-    ("make", "before", "after", "shown"),
-    [
-        (do.Vpc, {"region": "fra1", "name": "a"}, {"region": "fra1", "name": "b", "description": "d"}, "description"),
-        (do.SshKey, {"public_key": KEY, "name": "a"}, {"public_key": KEY, "name": "b"}, "name"),
-        (do.Project, {"name": "a"}, {"name": "a", "environment": "Production", "purpose": "Tests"}, "purpose"),
-        (do.Volume, {"region": "fra1", "size": 10, "tags": ["a"]}, {"region": "fra1", "size": 20}, "size"),
-        (do.SpacesKey, {"grants": [{"bucket": "", "permission": "fullaccess"}]}, {"name": "key-b"}, "name"),
-        (do.Firewall, {"inbound_rules": [SSH]}, {"inbound_rules": [SSH, PING]}, "inboundRules"),
-        (
-            do.LoadBalancer,
-            {"region": "fra1", "forwarding_rules": [RULE], "healthcheck": CHECK},
-            {"region": "fra1", "forwarding_rules": [RULE], "healthcheck": {**CHECK, "healthy_threshold": 2}},
-            "healthcheck",
-        ),
-    ],
-)
-def test_an_input_that_can_change_updates_in_place(
-    stack: Stack, cloud: PaperCloud, make: Callable[..., Any], before: dict[str, Any], after: dict[str, Any], shown: str
-) -> None:
-    """Update in vpc/, sshkey/, project/, volume/, spaces/, firewall/ and loadbalancer/resource_*.go."""
-    stack.up(one(make, **before))
-    old = stack.resources()["it"]
-    assert stack.up(one(make, **after)).operations() == [("update", "it")]
-    new = stack.resources()["it"]
-    assert new["id"] == old["id"]
-    assert new["outputs"][shown] != old["outputs"].get(shown)
-    assert stack.preview(one(make, **after)).operations() == []
-    stack.refresh()
-    assert stack.preview(one(make, **after)).operations() == []
 
 
 def test_a_volume_does_not_shrink(stack: Stack, cloud: PaperCloud) -> None:
@@ -287,15 +113,15 @@ def test_outputs_that_only_the_cloud_knows_are_unknown_in_a_preview(stack: Stack
 
 def test_what_others_changed_is_seen_by_a_refresh_and_put_back(stack: Stack, cloud: PaperCloud) -> None:
     """Read in droplet/resource_droplet.go: name and tags are the API's; the next update is to the program's."""
-    stack.up(droplet())
+    stack.up(one(do.Droplet, **DROPLET))
     id_ = cloud.only("droplets")["id"]
     cloud.request("POST", f"/v2/droplets/{id_}/actions", {"type": "rename", "name": "other"})
     stack.refresh()
-    assert stack.outputs("vm")["name"] in ("other", "server-a-1")
+    assert stack.outputs("it")["name"] in ("other", "server-a-1")
     stack.refresh()
-    assert stack.outputs("vm")["name"] == "other"
-    assert stack.preview(droplet()).difference("vm") == {"name": "update"}
-    stack.up(droplet())
+    assert stack.outputs("it")["name"] == "other"
+    assert stack.preview(one(do.Droplet, **DROPLET)).difference("it") == {"name": "update"}
+    stack.up(one(do.Droplet, **DROPLET))
     assert cloud.only("droplets")["name"] == "server-a-1"
 
 
@@ -319,26 +145,41 @@ def test_what_others_deleted_can_be_destroyed(stack: Stack, cloud: PaperCloud) -
     stack.destroy()
 
 
-@pytest.mark.parametrize(
-    ("make", "arguments", "id_"),
-    [
-        (do.Vpc, {"region": "fra1", "name": "a", "ip_range": "10.20.0.0/24"}, "{id}"),
-        (do.Tag, {"name": "a"}, "a"),
-        (do.SshKey, {"name": "a", "public_key": KEY}, "{id}"),
-        (do.Volume, {"name": "a", "region": "fra1", "size": 10}, "{id}"),
-        (do.ReservedIp, {"region": "fra1"}, "{id}"),
-    ],
-)
-def test_what_is_there_can_be_imported(
-    stack: Stack, cloud: PaperCloud, make: Callable[..., Any], arguments: dict[str, Any], id_: str
-) -> None:
+IMPORTED: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+    "vpc": (do.Vpc, {"region": "fra1", "name": "a", "ip_range": "10.20.0.0/24"}),
+    "tag": (do.Tag, {"name": "a"}),
+    "key": (do.SshKey, {"name": "a", "public_key": KEY}),
+    "volume": (do.Volume, {"name": "a", "region": "fra1", "size": 10}),
+    "address": (do.ReservedIp, {"region": "fra1"}),
+}
+
+
+@pytest.fixture(scope="module")
+def imported(empty_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Result]:
+    """An import of what a stack left behind, and a preview of the program after it."""
+
+    def program(options: Callable[[str], ResourceOptions]) -> Program:
+        def declare() -> None:
+            for name, (make, arguments) in IMPORTED.items():
+                make(name, **arguments, opts=options(name))
+
+        return declare
+
+    with stack_and_cloud(empty_stack, tmp_path_factory.mktemp("imported")) as (stack, _):
+        stack.up(program(lambda name: ResourceOptions(retain_on_delete=True)))
+        made = stack.resources()
+        ids = {name: made[name]["id"] for name in IMPORTED}
+        stack.destroy()
+        up = stack.up(program(lambda name: ResourceOptions(import_=ids[name])))
+        return up, stack.preview(program(lambda name: ResourceOptions()))
+
+
+@pytest.mark.parametrize("name", IMPORTED)
+def test_what_is_there_can_be_imported(imported: tuple[Result, Result], name: str) -> None:
     """Importer in the resources' files; the program then shows no change."""
-    stack.up(one(make, **arguments, opts=ResourceOptions(retain_on_delete=True)))
-    found = id_.format(id=stack.resources()["it"]["id"])
-    stack.destroy()
-    result = stack.up(one(make, **arguments, opts=ResourceOptions(import_=found)))
-    assert result.operations() == [("import", "it")]
-    assert stack.preview(one(make, **arguments)).operations() == []
+    up, following = imported
+    assert up.operations_of(name) == ["import"]
+    assert following.operations_of(name) == []
 
 
 def test_a_record_is_imported_by_its_domain_and_number(stack: Stack, cloud: PaperCloud) -> None:
