@@ -54,6 +54,8 @@ _MOUNT = re.compile(r"(/[A-Za-z0-9_][A-Za-z0-9._-]*)+")
 _NOT_A_MOUNT = re.compile(
     r"/(bin|boot|dev|etc|home|lib|lib64|proc|root|run|sbin|sys|tmp|usr|var|var/lib|var/log)(/etc)?"
 )
+# Docker is at work when a volume comes: `components.pave.node`.
+_DOCKERS = re.compile(r"/var/lib/(docker|containerd)(/.*)?")
 _CRON_FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of month", 1, 31), ("month", 1, 12), ("day of week", 0, 6))
 _CRON_RANGE = re.compile(r"(\*|(?P<first>\d{1,2})(-(?P<last>\d{1,2}))?)(/(?P<step>\d{1,2}))?")
 
@@ -325,6 +327,11 @@ def _check_volumes(settings: DigitalOceanSettings, machines: Mapping[str, Machin
             )
         if not _MOUNT.fullmatch(volume.mount) or _NOT_A_MOUNT.fullmatch(volume.mount):
             yield f"{path}.mount: {volume.mount!r} is not a folder of its own such as /var/lib/longhorn"
+        elif _DOCKERS.fullmatch(volume.mount):
+            yield (
+                f"{path}.mount: {volume.mount} is Docker's, which runs before a volume comes to its machine; take a folder of its "
+                "own such as /var/lib/longhorn"
+            )
         first = mounts.setdefault((volume.machine, volume.mount), name)
         if first != name:
             yield f"{path}.mount: {volume.mount} of {volume.machine} is {first}'s already"

@@ -351,6 +351,13 @@ for place in ("/", "/var/lib", "relative", "/srv/../etc", "/srv/a b", "/srv/", "
         f"{CLOUD}.volumes.data.mount: {place!r} is not a folder of its own such as /var/lib/longhorn",
     )
 
+for place in ("/var/lib/docker", "/var/lib/docker/volumes", "/var/lib/containerd"):
+    BAD[f"a volume mounted at {place}"] = (
+        changed(digitalocean__volumes={"data": volume(mount=place)}),
+        f"{CLOUD}.volumes.data.mount: {place} is Docker's, which runs before a volume comes to its machine; take a folder of its "
+        "own such as /var/lib/longhorn",
+    )
+
 
 @pytest.mark.parametrize(("config", "expected"), BAD.values(), ids=BAD.keys())
 def test_a_mistake_is_named_with_its_place_and_remedy_and_causes_no_second_complaint(
