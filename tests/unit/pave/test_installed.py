@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -80,3 +81,12 @@ def test_what_is_not_there_is_said_to_be_none_and_ends_nothing(tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     listed = (tmp_path / "var/lib/seedbed/installed/thing").read_text().splitlines()
     assert listed == sorted(f"{fact} none" for fact in facts)
+
+
+@pytest.mark.parametrize("script", sorted(steps.SCRIPTS.glob("*.sh")), ids=lambda script: script.name)
+def test_units_are_enabled_and_files_written_by_what_notes_it(script: Path) -> None:
+    """But for lines that are added to files which others write as well."""
+    text = script.read_text()
+    assert text.count("systemctl enable") == (1 if script.name == "common.sh" else 0)
+    written = {line.rpartition(">")[2].split()[0] for line in text.splitlines() if re.search(r">\s*\"?/etc", line)}
+    assert written <= {"/etc/hosts", "/etc/fstab"}
