@@ -163,7 +163,8 @@ def check_joined(init: str, endpoint: str | None, machines: Mapping[str, Machine
 def retire(value: object, machines: Mapping[str, Machine], problems: list[str]) -> tuple[str, ...]:
     """The section `retire`: full names of machines that may leave the stack; adds every problem to `problems`.
 
-    A machine that is still in the stack may be named: it stays until it is taken out or has its next generation.
+    A machine that is still in the stack may be named: it stays until it is taken out or has its next generation. So may the one
+    that would be its next generation: it is given up, as it never joined.
     """
     path = f"{PROJECT}:retire"
     if value is None:
@@ -176,7 +177,7 @@ def retire(value: object, machines: Mapping[str, Machine], problems: list[str]) 
         name, _, generation = full_name.rpartition("-")
         if not _NAME.fullmatch(name) or not generation.isdecimal() or generation.startswith("0"):
             problems.append(f"{path}: {full_name!r} is not a machine with its generation, such as agent-a-1")
-        elif name in machines and int(generation) > machines[name].generation:
+        elif name in machines and int(generation) > machines[name].generation + 1:
             problems.append(
                 f"{path}: {name} is at generation {machines[name].generation}, so there is no {full_name} to retire"
             )

@@ -191,7 +191,7 @@ start() {
 # What etcd says where a member is dead or cut off. Source: etcd v3.6.5, server/etcdserver/server.go (mayAddMember)
 not_started() {
   # Read whole: grep would end before it, and end it with that.
-  if grep -qF "etcdserver: unhealthy cluster" <<<"$(journalctl --unit "$SERVICE" --boot --no-pager --output cat)"; then
+  if grep -qF "etcdserver: unhealthy cluster" <<<"$(journalctl --unit "$SERVICE" --boot --no-pager --lines 100 --output cat)"; then
     journal
     UNIT=
     # It would go on trying, and join when nobody looks any more.

@@ -227,6 +227,13 @@ def test_a_valid_host_key_of_an_existing_machine_is_taken():
     assert settings.machines["agent-a"].host_key == HOST_KEY
 
 
+def test_what_may_leave_is_of_a_generation_that_was_or_the_next_one_that_is_given_up():
+    for generation in (1, 3, 4):
+        assert parse(changed(machines__agent_a__generation=3, retire=[f"agent-a-{generation}"]), "", ROOT).retire
+    [problem] = problems(changed(machines__agent_a__generation=3, retire=["agent-a-5"]))
+    assert problem == "seedbed:retire: agent-a is at generation 3, so there is no agent-a-5 to retire"
+
+
 def test_an_even_number_of_servers_is_right_while_one_leaves():
     two = {"role": "server", "address": "10.9.0.12"}
     settings = parse(changed(machines__server_b=two, retire=["server-c-1"]), "Pulumi.test.yaml", ROOT)
