@@ -51,6 +51,8 @@ def kinds(cloud: DigitalOcean) -> dict[str, str]:
     }
     if cloud.volumes:
         made["block_storage"] = "/v2/volumes"
+        # Attaching and detaching has a scope of its own.
+        made["block_storage_action"] = "/v2/volumes/actions"
     if cloud.reserved_addresses:
         made["reserved_ip"] = "/v2/reserved_ips"
     if cloud.dns is not None:

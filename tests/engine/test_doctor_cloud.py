@@ -86,7 +86,7 @@ def test_everything_that_lacks_is_named_at_once(world: World) -> None:
     findings = world.check(DIGITALOCEAN_TOKEN=world.cloud.token_read_only, SPACES_SECRET_ACCESS_KEY="not the one")
     rights, zone, storage = failures(findings)
     assert "the token may only read" in rights.title
-    assert "custom scopes: all of block_storage, domain, droplet" in rights.remedy
+    assert "custom scopes: all of block_storage, block_storage_action, domain, droplet" in rights.remedy
     assert "no zone example.org" in zone.title
     assert "SPACES_SECRET_ACCESS_KEY does not belong to this SPACES_ACCESS_KEY_ID" in storage.title
     assert all(finding.remedy for finding in findings if finding.status is not Status.OK)

@@ -40,7 +40,7 @@ def rights(settings: Settings, **statuses: int) -> list[Finding]:
 def test_only_what_the_stack_makes_needs_a_right(settings: Settings) -> None:
     cloud = settings.digitalocean
     assert cloud is not None
-    assert {"block_storage", "domain", "droplet", "spaces_key"} < kinds(cloud).keys()
+    assert {"block_storage", "block_storage_action", "domain", "droplet", "spaces_key"} < kinds(cloud).keys()
     small = replace(cloud, volumes={}, dns=None, snapshots=None, reserved_addresses={})
     assert list(kinds(small)) == ["droplet", "firewall", "load_balancer", "project", "ssh_key", "tag", "vpc"]
 
