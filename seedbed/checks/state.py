@@ -1,10 +1,15 @@
 """The store that holds the state: reachable, writable, the right one, and of one mind about the time."""
 
 import secrets
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
+from seedbed.deployment import NODE
 from seedbed.findings import Finding, fail, ok, warn
 from seedbed.store import META, Store, StoreError
+from stacks.model import PROJECT
+from stacks.settings import Role, Settings
 
 MAX_SKEW_SECONDS = 60
 
@@ -70,6 +75,21 @@ def check_clock(store: Store, now: datetime | None = None) -> list[Finding]:
         fail(
             f"clock: {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the state store's",
             "Certificates and signed requests would be refused. Set this machine's clock (timedatectl set-ntp true).",
+        )
+    ]
+
+
+def check_init(settings: Settings, deployed: Iterable[Mapping[str, Any]]) -> list[Finding]:
+    """Whether there is a server that makes the cluster, where none of the stack's machines is among the `deployed` resources."""
+    init = settings.cluster.init
+    servers = [settings.full_name(name) for name in settings.names(Role.SERVER)]
+    if init in servers or any(resource["type"] == NODE for resource in deployed):
+        return []
+    return [
+        fail(
+            f"settings: {init} is to make the cluster, and no machine is {init} any more",
+            f"The state has no machine, so {servers[0]} would look for a cluster to join. Where it is there: do not go on without its "
+            f"state. Where it is lost and shall be made anew: set {PROJECT}:cluster.init to {servers[0]}.",
         )
     ]
 

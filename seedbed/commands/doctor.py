@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lab.internet.names import GIT
-from seedbed import environment, stackfile
+from seedbed import UserError, engine, environment, stackfile
 from seedbed.checks import digitalocean, disk, secrets, seed, state, toolchain
 from seedbed.commands import up
 from seedbed.digitalocean import Api, CloudError, public_address
@@ -57,6 +57,7 @@ def examine(stack: StackFile, variables: Mapping[str, str]) -> list[Finding]:
         lambda: [secrets.check_passphrase(stack, variables)],
         lambda: [identity_finding, settings_finding],
         lambda: digitalocean.check_cloud(settings, stack.name, variables) if settings else [],
+        lambda: _init(stack, settings, variables),
         lambda: _hosts(stack, settings, identity, variables),
         lambda: _sealed(stack, settings, identity),
         lambda: _repository(stack, settings, identity),
@@ -92,6 +93,16 @@ def _store(stack: StackFile, variables: Mapping[str, str]) -> list[Finding]:
         return findings
     hint = "This stack's store is the lab's: `seedbed lab up` starts it."
     return [replace(f, remedy=f"{f.remedy}\n{hint}") if f.status is Status.FAIL else f for f in findings]
+
+
+def _init(stack: StackFile, settings: Settings | None, variables: Mapping[str, str]) -> list[Finding]:
+    if settings is None or settings.cluster.init in map(settings.full_name, settings.machines):
+        return []
+    try:
+        deployed = engine.exported(stack, variables)["deployment"].get("resources", [])
+    except UserError:
+        deployed = []  # no stack, or no store, of which the store's check tells
+    return state.check_init(settings, deployed)
 
 
 def _hosts(

@@ -3,11 +3,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from seedbed.checks import disk, secrets, toolchain
-from seedbed.checks.state import check_meta, check_store
+from seedbed.checks.state import check_init, check_meta, check_store
+from seedbed.deployment import NODE
 from seedbed.findings import Status, ok, warn
 from seedbed.passphrase import VARIABLE, Crypter
 from seedbed.stackfile import StackFile
 from seedbed.store import FileStore, StoreError
+from stacks.config import ROOT
+from stacks.settings import parse
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
@@ -192,3 +195,25 @@ def test_free_disk_is_graded(tmp_path, gib, status):
 
 def test_a_remedy_stands_below_its_finding():
     assert warn("title", "one\ntwo").lines() == ["warn  title", "      one", "      two"]
+
+
+def settings_at(generation):
+    """Settings of three servers, of which server-a is at this generation and server-a-1 has made the cluster."""
+    machines = {f"server-{letter}": {"role": "server", "address": f"10.9.0.1{i}"} for i, letter in enumerate("abc")}
+    machines["server-a"]["generation"] = generation
+    config = {
+        "cluster": {"init": "server-a-1"},
+        "network": {"machines": "10.9.0.0/24"},
+        "k3s": {"version": "v1.34.2+k3s1"},
+        "machines": machines,
+    }
+    return parse(config, "Pulumi.test.yaml", ROOT)
+
+
+def test_a_stack_without_state_whose_cluster_nobody_would_make_is_told_who_is_to_make_it():
+    [finding] = check_init(settings_at(3), [{"type": "pulumi:pulumi:Stack"}])
+    assert finding.status is Status.FAIL
+    assert finding.title == "settings: server-a-1 is to make the cluster, and no machine is server-a-1 any more"
+    assert finding.remedy.endswith("set seedbed:cluster.init to server-a-3.")
+    assert check_init(settings_at(3), [{"type": NODE}]) == []
+    assert check_init(settings_at(1), []) == []
