@@ -59,7 +59,7 @@ def _report(resources: Sequence[Resource], warned: Sequence[str], facts: Facts) 
         *machines.in_and_out(there, resources),
         *(f"**{risk.of}** {risk.text}" for risk in risks),
         *(text for text, _ in stays),
-        *rest.lines,
+        *rest,
         *(f"**options** {text}" for text in other_options),
     ]
     if changed and cost.text and not cost.is_risk:

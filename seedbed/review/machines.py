@@ -16,6 +16,8 @@ DROPLET = f"{CLOUD}droplet:Droplet"
 ATTACHMENT = f"{CLOUD}volumeAttachment:VolumeAttachment"
 
 SERVER = "server"
+FOUNDER = "cluster-init"
+"""What remembers which server has made the cluster."""
 
 _FULL_NAME = re.compile(r"(?P<name>.+)-(?P<generation>\d+)")
 _ONE_WORD = {0: "none", 1: "one", 2: "two", 3: "three"}
@@ -203,6 +205,10 @@ def staying(machines: Mapping[str, Machine]) -> Iterator[tuple[str, frozenset[st
 
 def quorum(machines: Mapping[str, Machine], resources: Sequence[Resource]) -> Iterator[Risk]:
     """What servers that come or go are for etcd: members before, meanwhile and after, and how many may fail."""
+    for resource in resources:
+        if resource.type == STASH and resource.name == FOUNDER and resource.removed:
+            text = "**who made the cluster is forgotten: another cluster may be made beside it**"
+            yield Risk(Class.QUORUM, text, frozenset({resource.urn}))
     servers = [machine for machine in machines.values() if machine.role == SERVER]
     comes, goes = [s for s in servers if s.comes], [s for s in servers if s.goes]
     if not comes and not goes:

@@ -22,6 +22,8 @@ WIDE = 8
 """A network with a shorter prefix is the world by another name, as the settings have it (`WIDEST_OPERATORS`)."""
 
 PORTS = range(1, 65536)
+ANY = "any"
+"""The protocol of a rule that does not say it."""
 
 _SOURCES = {
     "sourceDropletIds": "droplet",
@@ -54,7 +56,7 @@ class Opening:
         if self.protocol == "icmp":
             return "icmp"
         if self.ports == PORTS:
-            return f"every {self.protocol} port"
+            return "every port" if self.protocol == ANY else f"every {self.protocol} port"
         first, last = self.ports.start, self.ports.stop - 1
         return f"{self.protocol} {first}" if first == last else f"{self.protocol} {first}-{last}"
 
@@ -68,8 +70,10 @@ def risks(resources: Sequence[Resource]) -> Iterator[Risk]:
         others = set(resource.fields) - {"inboundRules", "forwardingRules", "firewall", "network", "acl", *_MOVES}
         about = frozenset() if others else frozenset({resource.urn})
         if resource.type == FIREWALL:
-            for text in _opened(resource):
-                yield Risk(Class.NETWORK, f"firewall {words.code(resource.name)} opens {text}", about)
+            opened = list(_opened(resource))
+            if opened:
+                text = f"firewall {words.code(resource.name)} opens {'; '.join(opened)}"
+                yield Risk(Class.NETWORK, text, about)
         elif resource.type == BALANCER:
             yield from (Risk(Class.NETWORK, text, about) for text in _balanced(resource))
         elif (
@@ -90,40 +94,41 @@ def _where(record: Resource) -> str:
 
 
 def _opened(firewall: Resource) -> Iterator[str]:
-    """Each protocol and range of ports that is opened, and to whom."""
+    """What is opened, by to whom it is."""
     old, new = _inbound(firewall.old), _inbound(firewall.new)
-    if new is None:
-        return
-    opened = [opening for opening in new if not any(was.covers(opening) for was in old or ())]
-    groups: dict[str, list[Opening]] = {}
-    for opening in opened:
-        groups.setdefault(opening.what, []).append(opening)
-    for what, openings in groups.items():
-        sources = [_source(opening) for opening in openings if not _world(opening.source)]
-        if any(_world(opening.source) for opening in openings):
-            world = [words.code(opening.source) for opening in openings if _world(opening.source)]
-            sources.insert(0, f"**the whole internet** ({words.sentence(world)})")
-        yield f"{what} to {words.sentence(sources)}"
+    sources: dict[str, list[Opening]] = {}
+    for opening in new:
+        if not any(was.covers(opening) for was in old):
+            sources.setdefault(opening.what, []).append(opening)
+    ports: dict[str, list[str]] = {}
+    for what, openings in sources.items():
+        ports.setdefault(_whom(openings), []).append(words.prose(what))
+    for whom, opened in ports.items():
+        yield f"{words.sentence(opened)} to {whom}"
+
+
+def _whom(openings: Sequence[Opening]) -> str:
+    world = [words.code(opening.source) for opening in openings if _world(opening.source)]
+    others = [_source(opening) for opening in openings if not _world(opening.source)]
+    return words.sentence([f"**the whole internet** ({words.sentence(world)})", *others] if world else others)
 
 
 def _source(opening: Opening) -> str:
     if opening.source == UNKNOWN:
-        return f"a {opening.kind or 'network'} that is not known before"
+        return f"a {opening.kind or 'network'} that is known later"
     return f"{opening.kind} {words.code(opening.source)}".strip()
 
 
-def _inbound(state: State | None) -> list[Opening] | None:
-    """None where there is no firewall. A source that is not known yet is one like any other, and no part of any."""
-    if state is None:
-        return None
-    rules = (state.get("inputs") or {}).get("inboundRules")
-    found = []
+def _inbound(state: State | None) -> list[Opening]:
+    """A source that is not known yet is one like any other, and no part of any."""
+    rules = ((state or {}).get("inputs") or {}).get("inboundRules")
+    found: list[Opening] = []
     for rule in _rules(rules):
         if not isinstance(rule, Mapping):
             # All of it known later, or secret: whatever it is, it was not there before.
-            found.append(Opening("any", PORTS, UNKNOWN))
+            found.append(Opening(ANY, PORTS, UNKNOWN))
             continue
-        protocol, ports = str(rule.get("protocol") or "any"), _ports(rule.get("portRange"))
+        protocol, ports = str(rule.get("protocol") or ANY), _ports(rule.get("portRange"))
         found += [Opening(protocol, ports, source) for source in _listed(rule.get("sourceAddresses"))]
         for key, kind in _SOURCES.items():
             found += [Opening(protocol, ports, source, kind) for source in _listed(rule.get(key))]

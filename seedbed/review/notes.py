@@ -14,17 +14,20 @@ NOUNS = {
     "digitalocean:index/loadBalancer:LoadBalancer": "load balancer",
     "digitalocean:index/project:Project": "project",
     "digitalocean:index/reservedIp:ReservedIp": "reserved address",
-    "digitalocean:index/reservedIpAssignment:ReservedIpAssignment": "assignment of the reserved address",
+    "digitalocean:index/reservedIpAssignment:ReservedIpAssignment": "reserved address assignment",
     "digitalocean:index/spacesBucket:SpacesBucket": "bucket",
     "digitalocean:index/spacesKey:SpacesKey": "key for buckets",
     "digitalocean:index/sshKey:SshKey": "SSH key",
     "digitalocean:index/tag:Tag": "tag",
     "digitalocean:index/volume:Volume": "volume",
-    "digitalocean:index/volumeAttachment:VolumeAttachment": "attachment of the volume",
+    "digitalocean:index/volumeAttachment:VolumeAttachment": "volume attachment",
     "digitalocean:index/vpc:Vpc": "private network",
     "command:remote:Command": "step",
     "command:remote:CopyToRemote": "copy of the scripts",
-    "pulumi:index:Stash": "memory",
+    "pulumi:index:Stash": "note in the state",
+    "kubernetes:core/v1:ConfigMap": "configuration",
+    "kubernetes:core/v1:Namespace": "namespace",
+    "pulumi:providers:kubernetes": "access to the Kubernetes API",
     "kubernetes:argoproj.io/v1alpha1:AppProject": "ArgoCD project",
     "kubernetes:argoproj.io/v1alpha1:Application": "ArgoCD application",
 }
@@ -74,10 +77,10 @@ def warnings(diagnostics: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _other_settings(differences: str, machines: Sequence[str]) -> str:
-    were, each, its = ("was", "it", "this") if len(machines) == 1 else ("were", "each", "its")
+    were, each = ("was", "it") if len(machines) == 1 else ("were", "each")
     return (
         f"{words.names(sorted(machines))} {were} paved with other settings: {words.prose(differences)}. To adopt today's, "
-        f"replace {each}: its next generation, and {its} name on `seedbed:retire`"
+        f"replace {each}: its next generation, and its name on `seedbed:retire`"
     )
 
 

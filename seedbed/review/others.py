@@ -3,7 +3,6 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
 
 from seedbed.review import words
 from seedbed.review.data import VOLUME
@@ -25,10 +24,11 @@ from seedbed.review.steps import (
 )
 
 PROJECT = f"{CLOUD}project:Project"
+COPY = "command:remote:CopyToRemote"
 ASSIGNMENT = f"{CLOUD}reservedIpAssignment:ReservedIpAssignment"
 
 FEW = 3
-"""More than so many that are new, of one kind, are counted and listed in one line."""
+"""More than so many that are new share one line."""
 
 PLAIN = {
     BALANCER: ("sizeUnit",),
@@ -46,16 +46,11 @@ _VERBS = {
     Change.REPLACE: "**replaced**",
     Change.UPDATE: "changed",
 }
-_EVENTS = {"seed": "is planted again", "synced": "is waited for again, until it is synced"}
-
-
-@dataclass
-class Others:
-    """Lines in Markdown; `removals` is how many resources are deleted or replaced, `count` how many change."""
-
-    lines: list[str] = field(default_factory=list)
-    count: int = 0
-    removals: int = 0
+_EVENTS = {
+    "seed": "the seed is planted, over what is there of it",
+    "synced": "the root application is waited for until it is synced",
+}
+"""What a step of the seed does when it runs, by its name without the event."""
 
 
 def noise(resources: Iterable[Resource], machines: Mapping[str, Machine]) -> dict[str, str]:
@@ -77,9 +72,9 @@ def noise(resources: Iterable[Resource], machines: Mapping[str, Machine]) -> dic
         elif resource.type.startswith("pulumi:providers:") and _only_version(resource):
             found[resource.urn] = "plugins' versions"
         elif resource.type == STASH and resource.name.endswith(HOLDER) and not resource.removed:
-            found[resource.urn] = "memories of where a volume is"
-        elif _replaced_by_event(resource, resources):
-            found[resource.urn] = "earlier steps of the seed"
+            found[resource.urn] = "where volumes are remembered to be"
+        elif _of_an_event(resource, resources):
+            found[resource.urn] = "scripts and earlier steps of the seed"
         elif resource.change is Change.UPDATE and resource.type not in (FIREWALL, BALANCER) and follows(resource):
             found[resource.urn] = "values that follow from what is new"
     return found
@@ -92,9 +87,13 @@ def _only_version(provider: Resource) -> bool:
     )
 
 
-def _replaced_by_event(resource: Resource, resources: Sequence[Resource]) -> bool:
-    """Whether a step of the seed is only forgotten, because one of a later event is in its place."""
-    if resource.type not in COMMANDS or resource.change is not Change.DELETE or not re.search(EVENT, resource.name):
+def _of_an_event(resource: Resource, resources: Sequence[Resource]) -> bool:
+    """Whether it only copies the seed's scripts, or is a step that the state forgets for the same of a later event."""
+    if resource.type not in COMMANDS or not re.search(EVENT, resource.name):
+        return False
+    if resource.type == COPY and resource.change is Change.CREATE:
+        return True
+    if resource.change is not Change.DELETE:
         return False
     stem = re.sub(EVENT, "", resource.name)
     return any(
@@ -108,32 +107,37 @@ def folded(found: Mapping[str, str]) -> str:
     return ", ".join(f"{what} ({number})" for what, number in Counter(found.values()).items())
 
 
-def tell(resources: Iterable[Resource], without: Set[str]) -> Others:
-    """What changes and is not `without`."""
+def tell(resources: Iterable[Resource], without: Set[str]) -> list[str]:
+    """What changes and is not `without`: what is new in one line where it is much, the rest one by one."""
     left = [one for one in resources if one.change is not Change.SAME and one.urn not in without]
-    told = Others(count=len(left), removals=sum(one.removed for one in left))
-    new: dict[str, list[Resource]] = {}
-    for resource in left:
-        if resource.change is Change.CREATE and not re.search(EVENT, resource.name):
-            new.setdefault(noun(resource.type), []).append(resource)
-    for what, of in new.items():
-        if len(of) > FEW:
-            told.lines.append(f"new: {words.count(len(of), what)}, {words.names(one.name for one in of)}")
-    crowded = {one.urn for of in new.values() if len(of) > FEW for one in of}
-    for resource in left:
-        if resource.urn not in crowded:
-            told.lines.append(_line(resource))
-    return told
+    events = [one for one in left if _event(one) and one.change is Change.CREATE]
+    new = [one for one in left if one.change is Change.CREATE and one not in events]
+    lines = []
+    if len(new) > FEW:
+        lines.append(f"new: {_many(new)}")
+        new = []
+    lines += [_line(one) for one in left if one.change is not Change.CREATE or one in new]
+    return [*lines, *(_EVENTS[stem] for stem in map(_event, events))]
+
+
+def _many(new: Sequence[Resource]) -> str:
+    """Kind by kind: names where they are few, or else how many."""
+    kinds: dict[str, list[str]] = {}
+    for resource in new:
+        kinds.setdefault(noun(resource.type), []).append(resource.name)
+    return ", ".join(
+        f"{what} {words.code(of[0])}" if len(of) == 1 else f"{words.count(len(of), what)} ({words.names(of)})"
+        for what, of in kinds.items()
+    )
+
+
+def _event(resource: Resource) -> str:
+    """What happens where this is a step of the seed; empty where it is not."""
+    stem = re.sub(EVENT, "", resource.name)
+    return stem if resource.type in COMMANDS and stem != resource.name and stem in _EVENTS else ""
 
 
 def _line(resource: Resource) -> str:
-    if resource.type in COMMANDS and re.search(EVENT, resource.name) and resource.change is Change.CREATE:
-        stem = re.sub(EVENT, "", resource.name)
-        if stem in _EVENTS:
-            return (
-                f"what the seed plants {_EVENTS[stem]}" if stem == "seed" else f"the root application {_EVENTS[stem]}"
-            )
-        return f"the scripts are copied to {words.code(stem.removesuffix('-scripts'))} once more"
     what = f"{noun(resource.type)} {words.code(resource.name)}"
     if resource.type in (ATTACHMENT, ASSIGNMENT):
         return f"{what}: {_VERBS.get(resource.change, resource.change)}{_to(resource)}"

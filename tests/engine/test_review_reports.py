@@ -72,6 +72,12 @@ def a_newer_k3s(settings: Settings) -> None:
     settings["seedbed:k3s"] |= {"version": "v1.34.3+k3s1", "sha256": {"amd64": "0" * 64, "arm64": "1" * 64}}
 
 
+def one_agent_replaced_for_another_label(settings: Settings) -> None:
+    another_label(settings)
+    machines(settings, "agents")["agent-a"] = {"generation": 2}
+    settings["seedbed:retire"] = ["agent-a-1"]
+
+
 def another_label(settings: Settings) -> None:
     settings["seedbed:pools"]["agents"]["labels"]["example.org/disk"] = "ssd"
 
@@ -79,6 +85,7 @@ def another_label(settings: Settings) -> None:
 CASES = {
     "no-change": Case(Verdict.NOTHING),
     "agent-more": Case(Verdict.SAFE, one_agent_more),
+    "agent-with-volume-replaced": Case(Verdict.NEEDS_EYES, one_agent_replaced_for_another_label),
     "server-replaced": Case(Verdict.NEEDS_EYES, one_server_replaced),
     "firewall-refused": Case(Verdict.REFUSED, operators_from_everywhere),
     "firewall-opened": Case(Verdict.NEEDS_EYES, program=a_rule_for_the_world),
