@@ -220,6 +220,19 @@ def down(name: str, directory: Path, progress: Progress) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def remove_others(lab: StackLab, progress: Progress) -> None:
+    """Takes away the hosts of machines that are not the stack's any more; for when they have left the cluster.
+
+    Those that a cloud makes are the cloud's to take away.
+    """
+    if lab.settings.digitalocean is not None:
+        return
+    there = Lab.open(lab.name)
+    for name in sorted(set(there.host_names()) - {lab.settings.full_name(name) for name in lab.settings.machines}):
+        with progress.phase(f"lab host {name}: away, with its disk"):
+            there.remove_host(name)
+
+
 def lose(lab: StackLab, progress: Progress) -> None:
     """A disaster: every host loses its power, then its disk, the state store its bucket, and the cloud the whole account.
 

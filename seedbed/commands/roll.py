@@ -17,7 +17,7 @@ from seedbed.kube import Api
 from seedbed.rolling import State
 from seedbed.stackfile import StackFile
 from stacks.model import PROJECT
-from stacks.settings import Role, Settings
+from stacks.settings import Role, Settings, SettingsError
 
 NAME = "roll"
 HELP = "replace machines one reviewed step at a time: proposes the next one"
@@ -99,9 +99,16 @@ def _end(stack: StackFile, settings: Settings, state: State, arguments: argparse
     kept = rolling.retire(settings, state, None)
     gone = [name for name in settings.retire if name not in kept]
     if gone:
-        print(f"\nOn {PROJECT}:retire, and gone: {', '.join(gone)}. Nothing needs them there any more:")
         old = _read(stack.path)
-        _put(stack, old, _edited(stack, old, None, kept), dry_run=arguments.dry_run)
+        new = _edited(stack, old, None, kept)
+        try:
+            stackfile.settings_of(stack, new)
+        except SettingsError:
+            # As with an even number of servers, which is right only while one is on the list.
+            print(f"\n{', '.join(gone)} stays on {PROJECT}:retire: without that the settings are not right.")
+            return 0
+        print(f"\nOn {PROJECT}:retire, and gone: {', '.join(gone)}. Nothing needs them there any more:")
+        _put(stack, old, new, dry_run=arguments.dry_run)
     return 0
 
 

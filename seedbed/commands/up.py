@@ -80,6 +80,8 @@ def bring_up(stack: StackFile, progress: Progress) -> Result:
 
     with progress.phase("pulumi up"):
         engine.up(tools.pulumi, stack, done[STACK], show)
+    # Until here they had to run: a machine leaves only when the next one has joined.
+    stack_lab.remove_others(lab, progress)
     return Result(done[IDENTITY], done[build.ARTIFACTS], progress.timings, steps)
 
 

@@ -142,3 +142,18 @@ def test_upstreams_manifests_are_served_where_they_were_made_and_else_left_to_th
     [[doubles, _], [genuine, _]] = started
     assert doubles == {host: lab.directory / "serve" / host for host in ("github.com", "raw.example")}
     assert genuine == {"github.com": lab.directory / "serve" / "github.com"}
+
+
+def test_hosts_of_machines_that_the_stack_has_no_more_are_taken_away_and_no_others(lab, monkeypatch):
+    removed = []
+    hosts = ["agent-a-2", "agent-a-3", "agent-b-1", "server-a-1"]
+    there = SimpleNamespace(host_names=lambda: hosts, remove_host=removed.append)
+    monkeypatch.setattr(stack_lab.Lab, "open", lambda _: there)
+    stack_lab.remove_others(lab, Progress())
+    assert removed == ["agent-a-2", "agent-b-1"]
+
+
+def test_the_hosts_of_a_cloud_are_the_clouds_to_take_away(lab, monkeypatch):
+    monkeypatch.setattr(stack_lab.Lab, "open", lambda _: pytest.fail("the lab was looked at"))
+    cloud = dataclasses.replace(lab, settings=dataclasses.replace(lab.settings, digitalocean=CLOUD))
+    stack_lab.remove_others(cloud, Progress())

@@ -307,6 +307,16 @@ def test_who_is_on_the_list_and_still_there_stays_on_it(world, rolled):
     assert world.settings().retire == ("agent-a-1", "agent-b-1")
 
 
+def test_a_name_that_the_settings_cannot_do_without_stays_on_the_list(world, rolled):
+    world.change("    server-c: {role: server, address: 10.0.0.13}\n", "")
+    world.file.write_text(world.file.read_text() + "  seedbed:retire: [server-c-1]\n")
+    world.apply()
+    found = rolled()
+    assert found.code == 0
+    assert "server-c-1 stays on seedbed:retire" in found.out
+    assert world.settings().retire == ("server-c-1",)
+
+
 def test_what_else_the_state_has_is_no_machine(world):
     state = rolling.read(world.exported())
     assert state.machines == {f"{name}-1" for name in ("server-a", "server-b", "server-c", "agent-a", "agent-b")}
