@@ -1,0 +1,96 @@
+# On a server that stays: nothing new comes to the Node, and what is on it goes elsewhere, as its disruption budgets allow.
+# It may be broken off anywhere and run again. The last line tells how it ended: drained, dead, bare or stuck.
+LOG=
+DEADLINE=$((SECONDS + DRAIN_SECONDS))
+END=
+
+main() {
+  local bare namespace
+  # kubectl would find them too, when much else is gone already.
+  bare=$(pods | awk -F'|' '$2 != "Succeeded" && $2 != "Failed" && $3 == "" { print $1 }' | paste -sd' ')
+  if [ -n "$bare" ]; then
+    printf 'pods %s\nbare\n' "$bare"
+    return
+  fi
+  quiet cordon "$LEAVING"
+  namespace=$(longhorn)
+  [ -z "$namespace" ] || evict_replicas "$namespace"
+  [ -n "$END" ] || drain
+  echo "$END"
+}
+
+# What has to go, as NAMESPACE/NAME|PHASE|CONTROLLER: all but what a DaemonSet or a file of the machine itself keeps there.
+pods() {
+  kubectl get pods --all-namespaces --field-selector "spec.nodeName=$LEAVING" --output jsonpath='{range .items[*]}{.metadata.namespace}/{.metadata.name}|{.status.phase}|{.metadata.ownerReferences[?(@.controller==true)].kind}|{.metadata.annotations.kubernetes\.io/config\.mirror}{"\n"}{end}' |
+    awk -F'|' '$3 != "DaemonSet" && $4 == ""'
+}
+
+left() { pods | cut -d'|' -f1 | paste -sd' '; }
+
+# Whether the cluster has noticed that the machine is dead. No answer is no notice.
+dead() {
+  case $(kubectl get node "$LEAVING" --output jsonpath='{.status.conditions[?(@.type=="Ready")].status}' 2>/dev/null || :) in
+    False | Unknown) END=dead ;;
+    *) return 1 ;;
+  esac
+}
+
+# Before the drain: Longhorn's own budgets keep its processes on the node for as long as a volume needs them.
+# Source: https://longhorn.io/docs/1.12.0/nodes-and-volumes/nodes/graceful-node-removal/
+evict_replicas() {
+  local replicas next=$SECONDS
+  quiet patch nodes.longhorn.io "$LEAVING" --namespace "$1" --type merge --patch '{"spec":{"allowScheduling":false,"evictionRequested":true}}'
+  until dead; do
+    replicas=$(kubectl get replicas.longhorn.io --namespace "$1" --output jsonpath='{range .items[?(@.spec.nodeID=="'"$LEAVING"'")]}{.metadata.name}{" "}{end}' | xargs) ||
+      replicas="(the API does not tell)"
+    [ -n "$replicas" ] || return 0
+    if [ $SECONDS -ge $DEADLINE ]; then
+      printf 'replicas %s\n' "$replicas"
+      END=stuck
+      return
+    fi
+    if [ $SECONDS -ge $next ]; then
+      say "Longhorn's replicas that are still on it: $replicas"
+      next=$((SECONDS + 10))
+    fi
+    sleep 2
+  done
+}
+
+drain() {
+  local pid status=0 next=$((SECONDS + 10)) look=$((SECONDS + 5)) seconds=$((DEADLINE - SECONDS))
+  LOG=$(mktemp)
+  # 0 would be for ever.
+  [ $seconds -gt 0 ] || seconds=1
+  k3s kubectl drain "$LEAVING" --ignore-daemonsets --delete-emptydir-data --timeout="${seconds}s" >"$LOG" 2>&1 </dev/null &
+  pid=$!
+  # shellcheck disable=SC2064
+  trap "kill $pid 2>/dev/null || :; rm -f '$LOG'" EXIT
+  while kill -0 $pid 2>/dev/null; do
+    sleep 0.3
+    if [ $SECONDS -ge $look ]; then
+      look=$((SECONDS + 5))
+      ! dead || return 0
+    fi
+    if [ $SECONDS -ge $next ]; then
+      next=$((SECONDS + 10))
+      say "still on it: $(left)"
+    fi
+  done
+  wait $pid || status=$?
+  if [ $status = 0 ]; then
+    END=drained
+  elif ! dead; then
+    printf 'pods %s\nbudgets %s\n' "$(left)" "$(budgets)"
+    printf 'because %s\n' "$(grep -i error "$LOG" | tail -n 1 | cut -c1-300)"
+    END=stuck
+  fi
+}
+
+# The disruption budgets that allow nothing now, of the namespaces where something is left.
+budgets() {
+  local namespaces
+  namespaces=$(pods | cut -d/ -f1 | sort -u)
+  kubectl get poddisruptionbudgets --all-namespaces --output jsonpath='{range .items[?(@.status.disruptionsAllowed==0)]}{.metadata.namespace}/{.metadata.name}{"\n"}{end}' |
+    grep -E "^($(paste -sd'|' <<<"$namespaces"))/" | paste -sd' ' || :
+}

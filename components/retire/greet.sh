@@ -1,0 +1,2 @@
+# On the leaving machine: whether it lets in at all.
+main() { :; }
