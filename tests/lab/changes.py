@@ -5,7 +5,11 @@ import json
 from tests.lab.stacks import Stack
 
 STEPS = ("wait", "base", "docker", "k3s")
-PARTS = ("command:remote:CopyToRemote::{}-scripts", *(f"command:remote:Command::{{}}-{step}" for step in STEPS))
+PARTS = (
+    "command:remote:CopyToRemote::{}-scripts",
+    "pulumi:index:Stash::{}-member",
+    *(f"command:remote:Command::{{}}-{step}" for step in STEPS),
+)
 
 
 def previewed(stack: Stack) -> dict[str, str]:
