@@ -178,32 +178,3 @@ def test_a_k3s_with_a_wrong_checksum_is_not_installed_and_a_release_that_is_gone
     paved.stack.seedbed("lab", "--stack", paved.stack.name, "up", timeout=120)
     assert begun(paved.completes()) == {f"{agent}-k3s"}
     paved.is_whole()
-
-
-def test_a_second_server_that_would_make_the_cluster_once_more_is_refused(paved):
-    paved.agents()
-    before = paved.stack.settings_file.read_text()
-
-    def change(config):
-        for i, letter in enumerate("bc"):
-            config["seedbed:machines"][f"server-{letter}"] = {
-                "role": "server",
-                "address": str(paved.stack.subnet[12 + i]),
-            }
-        config["seedbed:cluster"]["init"] = "server-b-1"
-
-    try:
-        paved.stack.change(change)
-        paved.make_hosts()
-        said = failures(paved.fails(paved.up(), STEP_BOUND * 4))
-        assert said.keys() == {"server-b-1-k3s"}
-        address = paved.stack.subnet[11]
-        assert f"a cluster of this identity already answers at {address}" in said["server-b-1-k3s"]
-        assert "next: give this server a new generation, so that it joins" in said["server-b-1-k3s"]
-        paved.lab.ssh("server-b-1", "! systemctl is-active --quiet k3s && ! ls /var/lib/rancher/k3s /etc/rancher")
-    finally:
-        paved.stack.settings_file.write_text(before)
-        for host in ("server-b-1", "server-c-1"):
-            paved.lab.remove_host(host)
-    paved.completes()
-    paved.is_whole()
