@@ -132,7 +132,7 @@ def preview(stack: StackFile, environment: Mapping[str, str]) -> Previewed:
     with tempfile.TemporaryDirectory(prefix="seedbed-") as folder:
         plan = Path(folder) / "plan.json"
         argv = ["pulumi", "preview", "--stack", stack.name, "--non-interactive", "--json", "--show-sames"]
-        argv += ["--save-plan", str(plan), *_config_file(stack)]
+        argv += ["--show-replacement-steps", "--save-plan", str(plan), *_config_file(stack)]
         done = _short(argv, environment, ROOT, UP_SECONDS)
         if done is None:
             raise UserError(f"`pulumi preview` is not done after {UP_SECONDS} s; does the state store answer?")
@@ -156,7 +156,7 @@ def up(
 
     With `plan` nothing else than what the plan has is done. The engine compares as it goes, so what it finds to be otherwise
     it finds in the preview that comes first there, in which nothing is touched. `locked` is called when the stack's lock is
-    held and that preview begins; while it looks, the engine is stopped, and what it raises ends all.
+    held and that preview begins; while it looks, the engine stands still, and where it raises UserError, nothing is done.
 
     ^C reaches the CLI as well, which then stops after the running steps; this waits for that.
     """
@@ -181,7 +181,7 @@ def up(
             show(line)
             began = began or line.startswith(UPDATING)
             if plan is not None and line.startswith(PREVIEWING):
-                _look(process, locked)
+                _look(process, stack, environment, locked)
 
         try:
             _follow(process, said, hear, UP_SECONDS if plan is None else APPLY_SECONDS)
@@ -192,13 +192,23 @@ def up(
         raise UserError(explain(process.returncode, said, stack, of_plan=plan is not None, began=began))
 
 
-def _look(process: "subprocess.Popen[str]", locked: Callable[[], None]) -> None:
-    """Calls `locked` while the engine cannot go on; where it raises, the engine ends in its preview, which touches nothing."""
+def _look(
+    process: "subprocess.Popen[str]", stack: StackFile, environment: Mapping[str, str], locked: Callable[[], None]
+) -> None:
+    """Calls `locked` while the engine stands still. Where that raises UserError, the engine is ended there and then.
+
+    So early ^C ends it without taking its lock off, too. As long as the lock is there nobody else can have one.
+    """
     process.send_signal(signal.SIGSTOP)
     try:
         locked()
-    except BaseException:
-        process.send_signal(signal.SIGINT)
+    except UserError as error:
+        process.kill()
+        process.wait(STOP_SECONDS)
+        argv = ["pulumi", "cancel", "--yes", "--stack", stack.name, "--non-interactive"]
+        done = _short(argv, environment, stack.root)
+        if done is None or done.returncode != 0:
+            raise UserError(f"{error}\nThe stack's lock is left: {' '.join(argv[:-1])}") from None
         raise
     finally:
         process.send_signal(signal.SIGCONT)

@@ -1,0 +1,238 @@
+"""`seedbed review` and `seedbed apply` on the real engine: what was reviewed is applied, and nothing is where anything changed."""
+
+import json
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from seedbed.passphrase import Crypter
+from stacks.identity import Identity
+from tests.engine.reviewed import STACK, Deployed, Reviewed
+from tests.lab import secret_search
+from tools.toolchain import CLONE
+
+SECONDS = 180
+NOTHING, SAFE = 0, 2
+
+WRAPPER = """#!/bin/sh
+{before}
+exec '{pulumi}' "$@"
+"""
+"""Stands before the CLI, which it then becomes."""
+
+
+@dataclass
+class Clone:
+    """A clone of the repository with a stack that has one agent more in its settings than in its state, and its bundle."""
+
+    reviewed: Reviewed
+    bundle: Path
+    review: "subprocess.CompletedProcess[str]"
+
+    @property
+    def root(self) -> Path:
+        return self.reviewed.root
+
+    @property
+    def state_file(self) -> Path:
+        return self.reviewed.state / ".pulumi" / "stacks" / "seedbed" / f"{STACK}.json"
+
+    def seedbed(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        argv = [str(self.root / ".venv" / "bin" / "python"), "-m", "seedbed", *arguments]
+        return subprocess.run(
+            argv, cwd=self.root, env=self.reviewed.engine.env, capture_output=True, text=True, timeout=SECONDS, check=False
+        )  # fmt: skip
+
+    def apply(self) -> "subprocess.CompletedProcess[str]":
+        return self.seedbed("apply", str(self.bundle))
+
+    def before_the_cli(self, script: str) -> None:
+        """Lets every `pulumi` be preceded by a script."""
+        pulumi = self.root / ".tools" / "bin" / "pulumi"
+        real = (CLONE / ".tools" / "bin" / "pulumi").resolve()
+        pulumi.unlink()
+        pulumi.write_text(WRAPPER.format(before=script, pulumi=real))
+        pulumi.chmod(0o755)
+
+    def machines(self) -> set[str]:
+        resources = json.loads(self.state_file.read_text())["checkpoint"]["latest"]["resources"]
+        return {found["urn"].rpartition("::")[2] for found in resources if found["type"] == "seedbed:pave:Node"}
+
+    def files_of_the_state(self) -> dict[str, bytes]:
+        return {str(file): file.read_bytes() for file in self.reviewed.state.rglob("*") if file.is_file()}
+
+
+def change_an_output(state: Path) -> None:
+    """As somebody's `up` might, in a way that no plan would notice."""
+    stored = json.loads(state.read_text())
+    for resource in stored["checkpoint"]["latest"]["resources"]:
+        if resource["urn"].endswith("::agent-b-1-member"):
+            resource["outputs"]["output"]["login"]["address"] = "127.95.7.250"
+    state.write_text(json.dumps(stored))
+
+
+def one_agent_more(settings: dict[str, Any]) -> None:
+    settings["seedbed:pools"]["agents"]["machines"]["agent-c"] = {}
+
+
+@pytest.fixture(scope="module")
+def asked(prod: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    reviewed = prod.copy(tmp_path_factory.mktemp("asked") / "clone")
+    tools = reviewed.root / ".tools"
+    (tools / "pulumi-home").mkdir(parents=True)
+    shutil.copytree(CLONE / ".tools" / "bin", tools / "bin", symlinks=True)
+    # The engine passes over what is behind a link.
+    shutil.copytree(CLONE / ".tools" / "pulumi-home" / "plugins", tools / "pulumi-home" / "plugins", symlinks=True)
+    if not (reviewed.root / "requirements").exists():
+        shutil.copytree(CLONE / "requirements", reviewed.root / "requirements")
+    reviewed.change(one_agent_more)
+    made = Clone(reviewed, Path(), subprocess.CompletedProcess([], -1))
+    before = made.files_of_the_state()
+    made.review = made.seedbed("review", STACK, "--report", "report.md")
+    assert made.review.returncode == SAFE, made.review.stderr
+    assert made.files_of_the_state() == before, "a review wrote to the state's store"
+    (made.bundle,) = (reviewed.root / ".review").glob("*.zip")
+    return made
+
+
+@pytest.fixture
+def clone(asked: Clone, tmp_path: Path) -> Iterator[Clone]:
+    """The clone after the review; what a test does to it is undone."""
+    state, cli = asked.reviewed.state, asked.root / ".tools" / "bin" / "pulumi"
+    head = _git(asked.root, "rev-parse", "HEAD")
+    shutil.copytree(state, tmp_path / "state")
+    shutil.copy2(cli, tmp_path / "pulumi", follow_symlinks=False)
+    try:
+        yield asked
+    finally:
+        shutil.rmtree(state)
+        shutil.copytree(tmp_path / "state", state)
+        cli.unlink()
+        shutil.copy2(tmp_path / "pulumi", cli, follow_symlinks=False)
+        _git(asked.root, "reset", "--quiet", "--hard", head)
+
+
+def _git(root: Path, *arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_a_review_prints_its_report_and_writes_it_into_the_bundle(asked: Clone) -> None:
+    with zipfile.ZipFile(asked.bundle) as archive:
+        report = archive.read("report.md").decode()
+    assert "**in** `agent-c-1`" in report
+    assert asked.review.stdout == report == (asked.root / "report.md").read_text()
+    assert f"seedbed apply .review/{asked.bundle.name}" in asked.review.stderr
+
+
+def test_no_part_of_a_secret_is_in_a_bundle_or_in_what_a_review_says(asked: Clone) -> None:
+    document = yaml.safe_load(asked.reviewed.settings_file.read_text())
+    environment = asked.reviewed.engine.env
+    opened = Crypter.open(document["encryptionsalt"], environment["PULUMI_CONFIG_PASSPHRASE"])
+    identity = Identity.from_json(opened.decrypt(document["config"]["seedbed:identity"]["secure"]), "the test")
+    tokens = {
+        name: text for name, text in environment.items() if name.endswith(("PASSPHRASE", "TOKEN", "SECRET_ACCESS_KEY"))
+    }
+    assert len(tokens) >= 3, sorted(tokens)
+    secrets = secret_search.patterns(identity, [*asked.machines(), "agent-c-1"], **tokens)
+    with zipfile.ZipFile(asked.bundle) as archive:
+        texts = {name: archive.read(name).decode() for name in archive.namelist()}
+    texts |= {"stdout": asked.review.stdout, "stderr": asked.review.stderr}
+    assert {name: found for name, text in texts.items() if (found := secret_search.in_text(text, secrets))} == {}
+    # The search finds what the state has in clear for whoever opens it.
+    assert secret_search.in_text(identity.to_json(), secrets) >= {"operator key", "server token"}
+
+
+@pytest.mark.parametrize("change", [None, "ssd"], ids=["no-change", "label"])
+def test_a_review_that_finds_nothing_to_do_leaves_nothing_to_apply(clone: Clone, change: str | None) -> None:
+    def labelled(settings: dict[str, Any]) -> None:
+        del settings["seedbed:pools"]["agents"]["machines"]["agent-c"]
+        if change is not None:
+            settings["seedbed:pools"]["agents"]["labels"]["example.org/disk"] = change
+
+    clone.reviewed.change(labelled)
+    bundle = clone.root / ".review" / "nothing" / "bundle.zip"
+    review = clone.seedbed("review", STACK, "--output", str(bundle))
+    assert review.returncode == NOTHING, review.stderr
+    assert ("example.org/disk" in review.stdout) is (change is not None)
+    before = clone.files_of_the_state()
+    applied = clone.seedbed("apply", str(bundle))
+    assert (applied.returncode, applied.stderr) == (0, "")
+    assert "there is nothing to apply" in applied.stdout
+    assert clone.files_of_the_state() == before
+
+
+def test_what_was_reviewed_is_applied_and_cannot_be_applied_again(clone: Clone) -> None:
+    before = clone.machines()
+    applied = clone.apply()
+    assert applied.returncode == 0, applied.stdout + applied.stderr
+    assert clone.machines() == {*before, "agent-c-1"}
+    lines = [line.partition("] ")[2].strip() for line in applied.stdout.splitlines()]
+    assert "agent-c-1 comes" in lines
+    assert any(line.startswith("agent-c-1 is in after") and "k3s" in line for line in lines), applied.stdout
+    again = clone.apply()
+    assert again.returncode == 1
+    assert "state: agent-c-1 is new" in again.stderr
+
+
+def test_a_plan_of_another_state_is_not_applied(clone: Clone) -> None:
+    change_an_output(clone.state_file)
+    before = clone.files_of_the_state()
+    applied = clone.apply()
+    assert applied.returncode == 1, applied.stdout
+    assert "state: agent-b-1-member is changed since the review" in applied.stderr
+    assert "seedbed review prod" in applied.stderr
+    assert clone.files_of_the_state() == before
+
+
+def test_all_that_differs_is_said_at_once_and_nothing_is_touched(clone: Clone) -> None:
+    clone.reviewed.change(lambda settings: settings["seedbed:k3s"].update(disable=["traefik"]))
+    (clone.root / "stacks" / "model.py").write_text(
+        "# not what was reviewed\n" + (clone.root / "stacks" / "model.py").read_text()
+    )
+    clone.before_the_cli('[ "$1" != version ] || { echo v3.999.0; exit; }')
+    before = clone.files_of_the_state()
+    applied = clone.apply()
+    assert applied.returncode == 1, applied.stdout
+    for line in (
+        ", 1 commit later",
+        "sources: stacks/model.py changed",
+        "pulumi v3.",
+        "→ v3.999.0",
+        "settings: seedbed:k3s.disable",
+    ):
+        assert line in applied.stderr
+    assert clone.files_of_the_state() == before
+
+
+def test_a_state_that_changes_after_the_first_look_is_seen_under_the_lock(clone: Clone, tmp_path: Path) -> None:
+    changed = tmp_path / "changed.json"
+    shutil.copy2(clone.state_file, changed)
+    change_an_output(changed)
+    clone.before_the_cli(f"[ \"$1\" != up ] || cp '{changed}' '{clone.state_file}'")
+    applied = clone.apply()
+    assert applied.returncode == 1, applied.stdout
+    assert "somebody changed the stack just now, so nothing was touched: agent-b-1-member is changed" in applied.stderr
+    assert clone.state_file.read_bytes() == changed.read_bytes()
+    assert not list((clone.reviewed.state / ".pulumi" / "locks").rglob("*.json")), "the lock is left"
+
+
+def test_of_two_who_apply_at_once_the_second_is_told_who_holds_the_lock(clone: Clone) -> None:
+    lock = clone.reviewed.state / ".pulumi" / "locks" / "organization" / "seedbed" / STACK / "somebody.json"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.write_text(
+        json.dumps({"pid": 1, "username": "somebody", "hostname": "elsewhere", "timestamp": "2026-01-01T00:00:00Z"})
+    )
+    stored = clone.state_file.read_bytes()
+    applied = clone.apply()
+    assert applied.returncode == 1, applied.stdout
+    assert "somebody@elsewhere" in applied.stdout
+    assert "another `pulumi up` holds the lock of this stack" in applied.stderr
+    assert "seedbed review prod" in applied.stderr
+    assert (clone.state_file.read_bytes(), lock.exists()) == (stored, True)
