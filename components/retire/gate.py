@@ -25,11 +25,15 @@ class RetireError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Leaving:
-    """A machine that leaves, as it was when it was paved; `mounts` are the mount points of volumes that outlive it."""
+    """A machine that leaves, as it was when it was paved; `mounts` are the mount points of volumes that outlive it.
+
+    `made` by a cloud, it is deleted when it has left; else it is somebody's own, and stays on.
+    """
 
     login: Login
     server: bool
     mounts: Sequence[str]
+    made: bool = False
 
 
 Say = Callable[[str], None]
@@ -177,4 +181,5 @@ def leaving(member: Mapping[str, Any]) -> Leaving:
         ),
         server=member["paved"]["role"] == "server",
         mounts=[str(place) for place in member["mounts"]],
+        made="size" in member["paved"],
     )

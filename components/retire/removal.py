@@ -224,7 +224,8 @@ class _Leave:
     def _leave_for_dead(self) -> None:
         self._say("is not Ready: it is taken for dead, so nobody waits for what was on it")
         if not self._stop_if_reachable():
-            self._say("could not be reached: it must not come back as it is, so power it off or install it anew")
+            then = "" if self._leaving.made else ": it must not come back as it is, so power it off or install it anew"
+            self._say(f"could not be reached{then}")
 
     def _stop_if_reachable(self) -> bool:
         if not self._unreachable:

@@ -151,4 +151,5 @@ def test_what_the_state_remembers_of_a_machine_is_what_is_taken_out(run):
     seen = []
     done = run(["server-z-1"], remove=lambda leaving, _servers, _say: seen.append(leaving))
     done.passes("server-z-1", role="server")
-    assert (seen[0].server, seen[0].mounts, seen[0].login.address) == (True, ["/data"], "address of server-z-1")
+    assert (seen[0].server, seen[0].mounts, seen[0].made) == (True, ["/data"], False)
+    assert seen[0].login.address == "address of server-z-1"

@@ -73,9 +73,9 @@ class World:
         self.nodes.pop(self.leaving, None)
         return f"{self._lines()}removed\n"
 
-    def leave(self, name, *, mounts=()):
+    def leave(self, name, *, mounts=(), made=False):
         self.leaving = name
-        leaving = Leaving(login=login(name), server=name.startswith("server"), mounts=mounts)
+        leaving = Leaving(login=login(name), server=name.startswith("server"), mounts=mounts, made=made)
         servers = [login(server) for server in self.servers if server != name]
         Removal(private_key="k", drain_seconds=60)(leaving, servers, self.said.append)
 
@@ -168,6 +168,14 @@ def test_a_dead_server_goes_at_once_and_it_is_said_that_nobody_waited(world):
     assert three.done == ["remove server-b-1"]
     assert any("taken for dead" in line for line in three.said)
     assert any("must not come back as it is" in line for line in three.said)
+
+
+def test_nobody_is_told_to_power_off_a_dead_machine_that_the_cloud_deletes(world):
+    one = world(1)
+    one.nodes["agent-a-1"] = (False, False, "")
+    one.dark = {"agent-a-1"}
+    one.leave("agent-a-1", made=True)
+    assert "could not be reached" in one.said
 
 
 def test_a_dead_server_stays_a_member_where_the_others_could_not_decide_without_it(world):
