@@ -2,7 +2,7 @@
 
 What makes a verdict `needs eyes`: anything that is removed or replaced, but what the state alone forgets (parts of the
 program's structure, plugins' versions, steps of the seed that later ones are in place of); and any risk. An increase of
-the cost alone is one from `money.THRESHOLD` on.
+the cost is one above `money.THRESHOLD`.
 """
 
 from collections.abc import Mapping, Sequence
