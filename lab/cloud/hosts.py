@@ -351,6 +351,7 @@ class LabHypervisor:
                     user_data=machine.user_data,
                     ssh_keys=machine.ssh_keys,
                     reserved=reserved.get(machine.id),
+                    region=machine.region,
                 )
                 for machine in machines
             )

@@ -19,6 +19,7 @@ class Machine:
         ssh_keys: OpenSSH public keys that root lets in.
         memory_mib: of its size.
         vcpus: of its size.
+        region: the slug of where it is.
     """
 
     id: int
@@ -29,6 +30,7 @@ class Machine:
     ssh_keys: tuple[str, ...]
     memory_mib: int
     vcpus: int
+    region: str
 
 
 @dataclass(frozen=True)

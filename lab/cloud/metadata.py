@@ -27,6 +27,7 @@ class Subject:
         mac: of its link, which both addresses are on.
         nameserver: that it resolves names by.
         reserved: the reserved address that leads to it; None where none does.
+        region: the slug of where it is.
     """
 
     id: int
@@ -39,6 +40,7 @@ class Subject:
     user_data: str = field(repr=False)
     ssh_keys: tuple[str, ...]
     reserved: str | None
+    region: str
 
     @staticmethod
     def from_json(note: Mapping[str, Any]) -> "Subject":
@@ -96,6 +98,7 @@ def tree(subject: Subject) -> Tree:
         "user-data": subject.user_data,
         "vendor-data": "",
         "public-keys": "\n".join(subject.ssh_keys),
+        "region": subject.region,
         "interfaces": {
             kind: {
                 "0": {
@@ -122,6 +125,7 @@ def document(subject: Subject) -> dict[str, Any]:
         "user_data": subject.user_data,
         "vendor_data": "",
         "public_keys": list(subject.ssh_keys),
+        "region": subject.region,
         "interfaces": {kind: [link] for kind, link in _interfaces(subject).items()},
         "dns": {"nameservers": [subject.nameserver]},
         "reserved_ip": {"ipv4": reserved},

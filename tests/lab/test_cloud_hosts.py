@@ -67,6 +67,7 @@ def cloud(lab_factory: LabFactory) -> Iterator[Cloud]:
             ssh_keys=(operator[1],),
             memory_mib=1024,
             vcpus=1,
+            region="fra1",
         )
         for place, name in enumerate((A, B))
     }

@@ -274,6 +274,7 @@ def _machine(cloud: Cloud, droplet: Object) -> Machine:
         ssh_keys=tuple(droplet["_keys"]),
         memory_mib=droplet["memory"],
         vcpus=droplet["vcpus"],
+        region=droplet["region"]["slug"],
     )
 
 

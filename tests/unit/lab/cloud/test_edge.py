@@ -22,6 +22,7 @@ SUBJECT = Subject(
     user_data="told",
     ssh_keys=(),
     reserved=None,
+    region="fra1",
 )
 
 

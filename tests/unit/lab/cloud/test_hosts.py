@@ -19,7 +19,9 @@ VPC = IPv4Network("10.20.0.0/24")
 
 
 def machine(id: int, name: str) -> Machine:
-    return Machine(id, name, f"10.77.0.{id}", IPv4Interface(f"10.20.0.{id}/24"), "", ("ssh-ed25519 AAAA",), 1024, 1)
+    return Machine(
+        id, name, f"10.77.0.{id}", IPv4Interface(f"10.20.0.{id}/24"), "", ("ssh-ed25519 AAAA",), 1024, 1, "fra1"
+    )
 
 
 class OneHostLab:

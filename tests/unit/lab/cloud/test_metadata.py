@@ -18,6 +18,7 @@ SUBJECT = Subject(
     user_data="#cloud-config\n{}\n",
     ssh_keys=("ssh-ed25519 AAAA a", "ssh-ed25519 BBBB b"),
     reserved=None,
+    region="fra1",
 )
 
 
@@ -26,6 +27,7 @@ SUBJECT = Subject(
     [
         ("id", "101"),
         ("hostname", "server-a-1"),
+        ("region", "fra1"),
         ("user-data", "#cloud-config\n{}\n"),
         ("public-keys", "ssh-ed25519 AAAA a\nssh-ed25519 BBBB b"),
         ("interfaces/", "public/\nprivate/"),
