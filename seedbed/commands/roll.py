@@ -166,6 +166,14 @@ def _refuse(stack: StackFile, settings: Settings, step: rolling.Step, places: Ma
 def _refuse_unwell(stack: StackFile, settings: Settings, leaving: str) -> None:
     url = cluster.api_url(stack, settings, os.environ)
     nodes = Api.of(identities.read(stack, os.environ), url).items(NODES)
+    if own := [line for line in rolling.unwell(nodes, settings, None) if line.startswith(f"{leaving} ")]:
+        name = leaving.rpartition("-")[0]
+        if settings.machines[name].role is Role.SERVER:
+            raise UserError(
+                f"{own[0]}, and etcd takes no new member beside one that is dead, so it leaves first: take {name} out of "
+                f"{stack.path.name}, put {leaving} on {PROJECT}:retire, and apply that. Then add {name} again, with the next "
+                "generation, and apply that"
+            )
     if found := rolling.unwell(nodes, settings, leaving):
         ill = next((name for name in settings.machines if found[0].startswith(f"{settings.full_name(name)} ")), None)
         instead = "" if ill is None else f"; or replace that one first: `seedbed roll {stack.name} --machine {ill}`"

@@ -250,6 +250,15 @@ def test_the_one_that_is_not_well_can_be_replaced_and_is_named(world, rolled, fa
     assert rolled("--machine", "agent-b", "--address", "10.0.0.32").code == 0
 
 
+@pytest.mark.parametrize("dead", [None, node("server-b-1", server=True, ready="Unknown", voter="False")])
+def test_a_server_that_is_dead_leaves_before_another_one_comes(world, rolled, fake, dead):
+    del fake.objects["/api/v1/nodes/server-b-1"]
+    if dead is not None:
+        fake.objects["/api/v1/nodes/server-b-1"] = dead
+    said = refused(rolled, world, "--machine", "server-b", "--address", "10.0.0.31")
+    assert "it leaves first: take server-b out of Pulumi.dev.yaml, put server-b-1 on seedbed:retire" in said
+
+
 def test_an_api_that_does_not_answer_stops_the_roll(world, rolled, fake, monkeypatch):
     monkeypatch.setattr(roll.cluster, "api_url", lambda *_: "https://127.0.0.1:9")
     assert "does not answer" in refused(rolled, world, "--machine", "agent-a", "--address", "10.0.0.31")
