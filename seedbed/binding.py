@@ -131,10 +131,7 @@ def differences(then: Binding, now: Binding, root: Path) -> list[str]:
     if changed := deployment.difference(then.state, now.state):
         lines.append(f"state: {changed} since the review")
     lines += sources.differences(then.sources, now.sources, root)
-    lines += [
-        f"{'versions' if name == 'pulumi' else 'version'}: {name} {old} → {new}"
-        for name, old, new in _changed(then.versions, now.versions)
-    ]
+    lines += [f"versions: {name} {old} → {new}" for name, old, new in _changed(then.versions, now.versions)]
     lines += [
         f"settings: {key} {_clear(old)} → {_clear(new)}"
         for key, old, new in _changed(then.settings.values, now.settings.values)

@@ -107,11 +107,9 @@ class Follower:
             self._began[machine] = self._clock()
             self._say(f"{machine} {self._word(machine, _WORDS, 'is changed')}")
         if event["verb"] not in DONE:
-            text = shown(line)
-            if text is None and event["text"] and not event["text"].startswith("[diff:"):
-                text = event["text"]
-            if text is not None:
-                text = text.strip()
+            remote = event["type"].startswith("command:")
+            text = (shown(line) or "" if remote else event["text"]).strip()
+            if text and not text.startswith("[diff:"):
                 self._say(text if text.startswith(machine) else f"{machine}: {text}")
             return
         kind = event["name"].removeprefix(machine).removeprefix("-") or event["type"].rpartition(":")[2].lower()

@@ -1,7 +1,7 @@
 """Looks for a stack's secrets in what is about to be shown to others."""
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from seedbed import passphrase
 from stacks.identity import Identity
@@ -23,10 +23,12 @@ _VARIABLES = (
 )
 
 
-def patterns(identity: Identity, environment: Mapping[str, str], public: str | None = None) -> dict[str, str]:
+def patterns(
+    identity: Identity, machines: Iterable[str], environment: Mapping[str, str], public: str | None = None
+) -> dict[str, str]:
     """Text to look for -> the secret that it is a part of: lines of keys and tokens, also as they look inside base64.
 
-    `public` is a passphrase that everybody knows: the dev stack's, which is in git.
+    `machines` are full names. `public` is a passphrase that everybody knows: the dev stack's, which is in git.
     """
     secrets = {
         "the operator's key": identity.operator_key + identity.operator_key_pkcs8,
@@ -37,6 +39,7 @@ def patterns(identity: Identity, environment: Mapping[str, str], public: str | N
         "the deploy key": identity.deploy_key(1).private,
         **{f"sealing key {number}": pair.key for number, pair in enumerate(identity.sealing_keys, 1)},
         **{name: text for name, text in identity.files.items() if name.endswith(".key")},
+        **{f"the host key of {machine}": identity.host_key(machine).private for machine in machines},
         **{name: environment[name] for name in _VARIABLES if environment.get(name) not in (None, "", public)},
     }
     every_key_has = set(identity.host_key("another").private.splitlines())

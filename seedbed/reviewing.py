@@ -39,9 +39,11 @@ def review(stack: StackFile, environment: Mapping[str, str]) -> Review:
         files = pool.submit(sources.read, ROOT)
         identity = identities.read(stack, environment)
         settings = binding.settings(stack, identity)
-        secrets = leaks.patterns(identity, environment, passphrase.public_passphrase(ROOT))
         state, before, cli = exported.result(), files.result(), version.result()
         previewed = preview.result()
+    urns = {step["urn"] for step in (previewed.digest or {}).get("steps") or []}
+    machines = [deployment.name_of(urn) for urn in urns if deployment.type_of(urn) == deployment.NODE]
+    secrets = leaks.patterns(identity, machines, environment, passphrase.public_passphrase(ROOT))
     report = _report(previewed, stack, before, secrets)
     if report.verdict is Verdict.REFUSED:
         return Review(report, before.short, None, None, b"")
