@@ -50,9 +50,13 @@ def look(paved: Paved, private_key: str) -> dict[str, Listed]:
 
 def parse(printed: str) -> dict[str, Listed]:
     """What look.sh prints. Raises GarbledError."""
-    lines = printed.splitlines()
-    if not lines or lines.pop() != "end":
+    lines = printed.split("\n")
+    if lines[-2:] != ["end", ""]:
         raise GarbledError("its answer is cut short")
+    # It goes to a person's terminal, and comes from a machine that is perhaps no longer ours.
+    if not all(map(str.isprintable, lines)):
+        raise GarbledError("its answer is not plain text")
+    del lines[-2:]
     digests: dict[str, str] = {}
     facts: dict[str, list[Fact]] = {}
     step, was = "", ""

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 
 import pytest
 
@@ -72,6 +73,14 @@ def test_a_second_preview_finds_nothing_to_do_and_asks_the_cloud_nothing(rehears
     before = len(rehearsed.ask("/lab/requests")["requests"])
     rehearsed.stack.pulumi("preview", "--expect-no-changes")
     assert len(rehearsed.ask("/lab/requests")["requests"]) == before
+
+
+def test_no_machine_and_nothing_at_the_cloud_has_drifted_from_what_up_has_made(rehearsed: Prod) -> None:
+    stack = rehearsed.stack
+    said = stack.in_shell(rehearsed.environment, sys.executable, "-m", "seedbed", "drift", stack.name)
+    assert [line.split(maxsplit=1) for line in said.splitlines()] == [
+        [name, "as it was paved"] for name in (*AGENTS, *SERVERS)
+    ]
 
 
 def test_the_cost_of_the_stack_is_what_the_command_says(rehearsed: Prod) -> None:

@@ -100,7 +100,7 @@ def test_the_same_of_two_steps_is_said_once() -> None:
     assert list(differences(paved(base="aa", docker="bb"), found)) == ["package curl is 2, not 1"]
 
 
-@pytest.mark.parametrize("printed", ["", "list base aa\n", "nonsense\nend\n"])
+@pytest.mark.parametrize("printed", ["", "list base aa\n", "nonsense\nend\n", "list base \x1b[2J\nend\n"])
 def test_an_answer_that_is_cut_short_or_is_something_else_is_no_answer(printed: str) -> None:
     with pytest.raises(GarbledError):
         parse(printed)
