@@ -41,7 +41,7 @@ def pulumi(tmp_path):
     program.parent.mkdir()
     program.write_text(
         '#!/bin/sh\necho "$@" >>"$NOTES/calls"\ncat Pulumi.prod.yaml >>"$NOTES/read" 2>/dev/null\n'
-        'case "$*" in "stack init"*) echo "encryptionsalt: new" >>Pulumi.prod.yaml ;; esac\n$ACT\n'
+        'case "$*" in "stack init"*) echo "encryptionsalt: new" >>Pulumi.prod.yaml ;; esac\neval "$ACT"\n'
     )
     program.chmod(0o755)
     (tmp_path / "store").mkdir()
@@ -92,3 +92,93 @@ def test_an_output_that_is_not_there_says_what_leaves_it_there(pulumi, rehearsed
     _, variables = pulumi
     with pytest.raises(UserError, match="apiUrl, which the last `pulumi up` leaves"):
         engine.output(rehearsed, "apiUrl", variables | {"ACT": "exit 255"})
+
+
+def applied(program, variables, tmp_path, act, locked=lambda: None):
+    said = []
+    plan = tmp_path / "plan.json"
+    engine.up(program, DEV, variables | {"ACT": act}, said.append, plan, locked)
+    return said
+
+
+def test_a_plan_is_applied_with_a_preview_of_its_own_in_which_nothing_is_touched(pulumi, tmp_path):
+    program, variables = pulumi
+    looked = []
+    said = applied(program, variables, tmp_path, "echo 'Previewing update (dev):'; echo x", lambda: looked.append(1))
+    assert said == ["Previewing update (dev):", "x"]
+    assert looked == [1]
+    (call,) = (tmp_path / "calls").read_text().splitlines()
+    assert f"--plan {tmp_path / 'plan.json'}" in call
+    assert "--skip-preview" not in call
+
+
+def test_an_engine_whose_stack_changed_is_ended_before_it_goes_on_and_its_lock_is_taken_off(pulumi, tmp_path):
+    program, variables = pulumi
+
+    def changed():
+        raise UserError("changed just now")
+
+    act = f"case \"$*\" in up*) echo 'Previewing update (dev):'; sleep 1; touch {tmp_path / 'touched'} ;; esac"
+    with pytest.raises(UserError, match=r"^changed just now$"):
+        applied(program, variables, tmp_path, act, changed)
+    assert not (tmp_path / "touched").exists()
+    assert "cancel --yes --stack dev" in (tmp_path / "calls").read_text().splitlines()[-1]
+
+
+def test_a_lock_that_cannot_be_taken_off_is_named(pulumi, tmp_path):
+    program, variables = pulumi
+
+    def changed():
+        raise UserError("changed just now")
+
+    act = "case \"$*\" in up*) echo 'Previewing update (dev):'; sleep 1 ;; *) exit 255 ;; esac"
+    with pytest.raises(UserError, match="The stack's lock is left: pulumi cancel --yes --stack dev"):
+        applied(program, variables, tmp_path, act, changed)
+
+
+REFUSED = "echo 'x error: create is not allowed by the plan: no steps were expected for this resource'; exit 255"
+
+
+def test_a_plan_that_the_engine_refuses_has_to_be_reviewed_again(pulumi, tmp_path):
+    program, variables = pulumi
+    with pytest.raises(UserError, match=r"the engine refused the plan.*Nothing was touched.*`seedbed review dev`"):
+        applied(program, variables, tmp_path, f"echo 'Previewing update (dev):'; {REFUSED}")
+    with pytest.raises(UserError, match=r"the engine refused the plan.*What was done before that stays done"):
+        applied(program, variables, tmp_path, f"echo 'Updating (dev):'; {REFUSED}")
+
+
+def test_a_plan_that_fails_halfway_needs_another_review(pulumi, tmp_path):
+    program, variables = pulumi
+    with pytest.raises(
+        UserError, match=r"`seedbed review dev` again, and apply what that writes: the state is another"
+    ):
+        applied(program, variables, tmp_path, "echo 'Updating (dev):'; exit 255")
+    with pytest.raises(UserError, match=r"what it says is above\. Nothing was touched"):
+        applied(program, variables, tmp_path, "echo 'Previewing update (dev):'; exit 255")
+    with pytest.raises(
+        UserError, match=r"signal 9.*--clear-pending-creates --stack dev; seedbed review dev, and apply"
+    ):
+        applied(program, variables, tmp_path, "echo 'Updating (dev):'; kill -9 $$")
+
+
+def test_a_preview_keeps_its_plan_and_takes_a_rehearsals_settings(pulumi, rehearsed, tmp_path):
+    _, variables = pulumi
+    act = 'while [ "$1" != --save-plan ]; do shift; done; echo "{}" >"$2"; echo \'{"steps": []}\'; echo noise >&2'
+    found = engine.preview(rehearsed, variables | {"ACT": act})
+    assert (found.code, found.digest, found.plan, found.said) == (0, {"steps": []}, b"{}\n", "noise")
+    (call,) = (tmp_path / "calls").read_text().splitlines()
+    assert call.startswith("preview --stack prod --non-interactive --json --show-sames")
+    assert call.endswith(f"--config-file {rehearsed.path}")
+
+
+def test_a_preview_that_fails_without_json_gives_back_all_that_it_said(pulumi):
+    _, variables = pulumi
+    found = engine.preview(DEV, variables | {"ACT": "echo one; echo two >&2; exit 255"})
+    assert (found.code, found.digest, found.plan, found.said) == (255, None, None, "one\ntwo")
+
+
+def test_a_state_is_exported_as_it_is_stored(pulumi):
+    _, variables = pulumi
+    assert engine.exported(DEV, variables | {"ACT": "echo '{\"deployment\": {}}'"}) == {"deployment": {}}
+    with pytest.raises(UserError, match="the state of stack dev cannot be read:\nno stack"):
+        engine.exported(DEV, variables | {"ACT": "echo no stack >&2; exit 255"})
