@@ -22,12 +22,23 @@ ROOT = Path(os.environ.get("SEEDBED_LAB_ROOT") or Path(__file__).parents[2] / ".
 OWNER = "owner"
 
 
-LONGEST_FIRST = ("seed", "rehearsal", "test_faults.py", "test_seed_faults.py", "test_first_light.py")
+SHARED = ("rehearsal", "seed")
+"""Folders whose files share a stack."""
+
+LONGEST_FIRST = (
+    "rehearsal",
+    "seed",
+    "replacing/test_servers.py",
+    "replacing/test_agents.py",
+    "test_faults.py",
+    "test_seed_faults.py",
+    "test_first_light.py",
+)
 """Groups of tests in the order in which they begin, where several run at once; all others follow."""
 
 
 class ByStack(LoadScopeScheduling):  # type: ignore[misc]
-    """What shares a stack stays on one worker: a file, or a folder of files."""
+    """What shares a stack stays on one worker: a file, or a folder of `SHARED`."""
 
     def _split_scope(self, nodeid: str) -> str:
         return _group(nodeid.partition("::")[0])
@@ -63,8 +74,10 @@ def _rank(item: pytest.Item) -> int:
 
 
 def _group(path: str) -> str:
-    """The first part of a path below this folder."""
-    return path.rpartition("tests/lab/")[2].partition("/")[0]
+    """A path below this folder, or the folder in it whose files share a stack."""
+    below = path.rpartition("tests/lab/")[2]
+    folder = below.partition("/")[0]
+    return folder if folder in SHARED else below
 
 
 def new_key() -> tuple[str, str]:
