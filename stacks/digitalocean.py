@@ -154,7 +154,7 @@ class DigitalOceanMetal:
             "machine": self._settings.full_name(name),
             "login": member["login"],
             "mounts": mounts,
-            "paved": {"role": str(self._settings.machines[name].role)},
+            "paved": {"role": member["paved"]["role"], "size": member["paved"]["size"]},
         }
         return tuple(
             self._hand_over(volume, name, machine, after)

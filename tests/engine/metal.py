@@ -206,7 +206,10 @@ class Metal:
                     "machine": full_name,
                     "login": {"address": host.address, "port": host.port, "user": host.user, "hostKey": host.host_key},
                     "mounts": sorted(made.mounts(name).values()),
-                    "paved": {"role": str(settings.machines[name].role)},
+                    "paved": {
+                        "role": str(settings.machines[name].role),
+                        "size": settings.digitalocean.droplet(name).size,
+                    },
                 },
                 opts=pulumi.ResourceOptions(
                     ignore_changes=["input"], hooks=pulumi.ResourceHookBinding(before_delete=[gate.hook])

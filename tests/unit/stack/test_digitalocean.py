@@ -183,7 +183,7 @@ def test_a_volumes_holder_says_how_to_take_out_the_machine_that_it_is_in(run, id
             "hostKey": identity.host_key("agent-a-1").public,
         },
         "mounts": ["/var/lib/longhorn"],
-        "paved": {"role": "agent"},
+        "paved": {"role": "agent", "size": "s-4vcpu-8gb"},
     }
 
 
