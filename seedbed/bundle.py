@@ -2,7 +2,7 @@
 
 A zip of four members: `manifest.json`, which says what the plan is bound to and holds the digests of the next two;
 `plan.json`, the engine's plan; `report.md`, what the person saw; `seal.json`, an HMAC over the manifest. The key is derived
-from the stack's identity (docs/adr/0018), so only who could apply the plan could have made the bundle.
+from the stack's identity (docs/adr/0019), so only who could apply the plan could have made the bundle.
 """
 
 import hashlib
