@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import metal, pave, preview, preview_prod, rehearse, scale, seed, sync, up
+from bench import metal, pave, preview, preview_prod, rehearse, replace, scale, seed, sync, up
 from bench.measure import BenchError
 from bench.rehearsal import Rehearsal, rehearsal
 from bench.world import World, world
@@ -24,7 +24,12 @@ ON_A_SEEDED_CLUSTER: dict[str, Callable[[World], Path]] = {"preview": preview.ru
 ON_A_REHEARSAL: dict[str, Callable[[Rehearsal], Path]] = {"rehearse": rehearse.run, "preview-prod": preview_prod.run}
 """Of the prod stack, on one rehearsal that is made for them, which is what `rehearse` measures."""
 
-ALONE: dict[str, Callable[[Progress], Path]] = {"up": up.run, "up-cold": up.run_cold, "metal": metal.run}
+ALONE: dict[str, Callable[[Progress], Path]] = {
+    "up": up.run,
+    "up-cold": up.run_cold,
+    "metal": metal.run,
+    "replace": replace.run,
+}
 NOT_UNLESS_NAMED = {"up-cold"}
 """It builds Kubernetes from nothing, which takes a quarter of an hour."""
 

@@ -13,6 +13,7 @@ from bench.measure import Usage, run
 from lab.image import Image
 from tests.lab.conftest import new_spec
 from tests.lab.stacks import Stack
+from tools.dropins import PROVIDERS
 from tools.progress import Progress
 
 UP_SECONDS = 900
@@ -52,12 +53,9 @@ class World:
     def about(self) -> str:
         """Which engine and which k3s were measured."""
         version = run(["pulumi", "version"], self.stack.root, self.environment, 30).output.strip()
-        plugins = Path(self.environment["PULUMI_HOME"], "plugins")
-        drop_ins = any(
-            "seedbed" in file.read_text(errors="replace")[:200] for file in plugins.glob("resource-command-*/pulumi-*")
-        )
+        drop_ins = dropped_in(Path(self.environment["PULUMI_HOME"], "plugins"))
         k3s = self.stack.lab.ssh(self.stack.lab.host_names()[-1], "k3s --version").stdout.splitlines()[0]
-        kind = "the drop-in language host, `command` and `kubernetes` plugins" if drop_ins else "the official plugins"
+        kind = f"the drop-in language host, and {drop_ins} plugins" if drop_ins else "the official plugins"
         return f"Pulumi CLI {version} with {kind}; `{k3s}`; state in versitygw on loopback."
 
     def project(self, name: str, program: str, config: dict[str, Any]) -> Path:
@@ -84,6 +82,19 @@ def world(progress: Progress, *, seed: bool) -> Iterator[World]:
     finally:
         with progress.phase("lab down"):
             stack.remove()
+
+
+def dropped_in(plugins: Path) -> str:
+    """The providers in this folder of a PULUMI_HOME that are drop-ins, as words; empty where there are none."""
+    names = [
+        name for name in PROVIDERS if any(_is_drop_in(file) for file in plugins.glob(f"resource-{name}-*/pulumi-*"))
+    ]
+    *first, last = [f"`{name}`" for name in names] or [""]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _is_drop_in(file: Path) -> bool:
+    return "seedbed" in file.read_text(errors="replace")[:200]
 
 
 def timings(output: str) -> list[tuple[float, str]]:

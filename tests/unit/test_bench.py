@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from bench import __main__ as command_line
-from bench import by_hand, metal, preview, rehearse, report, seed
+from bench import by_hand, metal, preview, rehearse, replace, report, seed
 from bench.measure import BenchError, Usage, interleaved, ratio, run
 from bench.paper import Asked
 from bench.scale import kind_of
 from bench.sync import interval
 from bench.up import ready_after
-from bench.world import timings
+from bench.world import dropped_in, timings
 from seedbed.commands import drill, up
 from seedbed.drill import Check
 from seedbed.steps import Step
@@ -325,3 +325,40 @@ def test_what_is_measured_of_the_prod_stack_shares_one_rehearsal(
 
     assert command_line.main(["preview-prod", "rehearse"]) == 0
     assert made == ["rehearsal", "rehearse on rehearsal", "preview-prod on rehearsal"]
+
+
+def test_a_replacement_is_compared_with_both_of_its_parts_round_by_round():
+    found = {
+        "replaced": [usage(30), usage(36), usage(33)],
+        "joined": [usage(10), usage(12), usage(11)],
+        "drained": [usage(5), usage(3), usage(4)],
+        "alone": [usage(15), usage(15), usage(15)],
+    }
+    lines = replace.table(found).splitlines()
+    assert lines[2] == "| 1 | 30.0 s | 10.0 s | 5.0 s | 15.0 s | 2.00 | 0.0 s | 0.0 s |"
+    assert lines[5] == "| **median** | 33.0 s | 11.0 s | 4.0 s | 15.0 s | **2.20** |  |  |"
+    assert lines[-1] == "Single rounds between 2.00 and 2.40."
+
+
+def test_the_cluster_in_which_machines_are_replaced_has_an_agent_for_the_workload_and_three_servers():
+    config = {"seedbed:network": {"machines": "10.77.5.0/24"}, "seedbed:machines": {}}
+    replace.settings(config)
+    machines = config["seedbed:machines"]
+    assert [machine["address"] for machine in machines.values()] == [f"10.77.5.{n}" for n in (11, 12, 13, 21)]
+    assert [name for name, machine in machines.items() if "labels" in machine] == ["agent-a"]
+
+
+@pytest.mark.parametrize(
+    ("drop_ins", "words"),
+    [
+        ((), ""),
+        (("kubernetes",), "`kubernetes`"),
+        (("command", "digitalocean", "kubernetes"), "`command`, `digitalocean` and `kubernetes`"),
+    ],
+)
+def test_every_plugin_that_is_a_drop_in_is_named(tmp_path: Path, drop_ins: tuple[str, ...], words: str):
+    for name in ("command", "digitalocean", "kubernetes"):
+        file = tmp_path / f"resource-{name}-v1.0.0" / f"pulumi-resource-{name}"
+        file.parent.mkdir()
+        file.write_text("#!/bin/sh\n# Made by seedbed: a drop-in\n" if name in drop_ins else "\x7fELF")
+    assert dropped_in(tmp_path) == words
