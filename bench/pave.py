@@ -39,7 +39,7 @@ def run(world: World) -> Path:
 
 
 def _by_pulumi(world: World) -> Usage:
-    world.pulumi("destroy", "--yes", "--skip-preview")
+    world.destroy()
     fresh_hosts(world)
     before = hosts_cpu(world)
     with world.progress.phase("pulumi up on fresh hosts"):

@@ -74,7 +74,7 @@ def _by_hand(world: World, made: list[frozenset[str]]) -> Usage:
 def _pave(world: World) -> None:
     """Fresh hosts, and the cluster on them with nothing planted; then the settings ask for the seed again."""
     seed: dict[str, Any] = {}
-    world.pulumi("destroy", "--yes", "--skip-preview")
+    world.destroy()
     fresh_hosts(world)
     world.stack.change(lambda config: seed.update({PATH: config.pop(PATH)}))
     try:

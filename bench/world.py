@@ -11,6 +11,8 @@ import yaml
 
 from bench.measure import Usage, run
 from lab.image import Image
+from stacks.config import from_file
+from stacks.settings import Role
 from tests.lab.conftest import new_spec
 from tests.lab.stacks import Stack
 from tools.dropins import PROVIDERS
@@ -49,6 +51,17 @@ class World:
         named = {"PULUMI_STACK": stack or (folder.name if folder else self.stack.name)}
         environment = self.environment | dict(variables or {}) | named
         return run(argv, folder or self.stack.root, environment, timeout, kind_of, stdin)
+
+    def destroy(self) -> None:
+        """Give the cluster up, as docs/how-to/destroy-a-stack.md says; the settings and the hosts stay."""
+        before = self.stack.settings_file.read_text()
+        settings = from_file(self.stack.name, self.stack.root)
+        servers = [settings.full_name(name) for name in settings.names(Role.SERVER)]
+        self.stack.change(lambda config: config.update({"seedbed:retire": servers}))
+        try:
+            self.pulumi("destroy", "--yes", "--skip-preview", "--run-program")
+        finally:
+            self.stack.settings_file.write_text(before)
 
     def about(self) -> str:
         """Which engine and which k3s were measured."""
