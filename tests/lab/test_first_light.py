@@ -392,8 +392,7 @@ def test_what_somebody_changed_by_hand_is_found_without_a_change_to_the_machine(
     by_hand = "echo '{}' >/etc/docker/daemon.json; systemctl disable --quiet k3s-agent"
     stack.lab.ssh(NEW, by_hand)
     stack.kubectl("label", "node", NEW, "seedbed.test/disk=slow", "--overwrite")
-    hosts = (AGENT, NEW, SERVER)
-    before = {host: snapshot(stack.lab, host) for host in hosts}
+    before = snapshot(stack.lab, NEW)
     done = stack.seedbed("drift", stack.name, check=False)
     assert done.returncode == 2, done.stdout + done.stderr
     assert [line.split(maxsplit=1) for line in done.stdout.splitlines()[:3]] == [
@@ -406,7 +405,7 @@ def test_what_somebody_changed_by_hand_is_found_without_a_change_to_the_machine(
         [SERVER, "as it was paved"],
     ]
     assert f"{NEW}: do not edit it, replace it: generation 2 for agent-b, and {NEW} on seedbed:retire" in done.stdout
-    assert {host: snapshot(stack.lab, host) for host in hosts} == before
+    assert snapshot(stack.lab, NEW) == before
 
 
 def test_taking_an_agent_out_shows_one_machines_removal_and_touches_no_other_host(stack: Stack, added: Change) -> None:
