@@ -98,6 +98,8 @@ class Gate:
         return [] if self._refused else sorted(set(self._retire) - self._passed)
 
     async def _pass(self, args: pulumi.ResourceHookArgs) -> None:
+        if args.type == DROPLET and not (args.old_outputs or {}).get("ipv4Address"):
+            return  # it never got active, so nobody has logged in to it: `pulumi up --replace` is its way out
         machine = args.name if args.type == DROPLET else str((args.old_outputs or {})["output"]["machine"])
         if machine not in self._retire:
             self._refuse(

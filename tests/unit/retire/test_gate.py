@@ -130,12 +130,18 @@ def test_a_cluster_whose_every_server_is_on_the_list_is_given_up_and_nothing_is_
 def test_a_droplet_goes_behind_its_member_and_is_on_the_same_list(run):
     done = run(["agent-a-1"])
     for name, refusal in (("agent-a-1", None), ("agent-b-1", "agent-b-1 would be removed")):
-        droplet = SimpleNamespace(name=name, type=DROPLET, old_outputs={})
+        droplet = SimpleNamespace(name=name, type=DROPLET, old_outputs={"ipv4Address": "203.0.113.20"})
         if refusal is None:
             asyncio.run(done.gate.hook(droplet))
         else:
             with pytest.raises(RetireError, match=refusal):
                 asyncio.run(done.gate.hook(droplet))
+    assert done.removed == []
+
+
+def test_a_droplet_that_never_got_an_address_may_be_replaced_by_its_own_name(run):
+    done = run([])
+    asyncio.run(done.gate.hook(SimpleNamespace(name="agent-a-2", type=DROPLET, old_outputs={"name": "agent-a-2"})))
     assert done.removed == []
 
 
