@@ -20,9 +20,8 @@ from seedbed import UserError, deployment, sources
 from seedbed.deployment import Deployment
 from seedbed.sources import Sources
 from seedbed.stackfile import StackFile
-from stacks.config import read_document
+from stacks.files import PROJECT, read_document
 from stacks.identity import Identity
-from stacks.model import PROJECT
 from tools import dropins
 
 SEAL, MARK = "seedbed review seal 1", "seedbed review identity 1"

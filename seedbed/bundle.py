@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from seedbed import UserError
 from seedbed.binding import Binding
-from stacks.model import PROJECT
+from stacks.files import PROJECT
 
 FORMAT = 1
 MANIFEST, PLAN, REPORT, SEAL = "manifest.json", "plan.json", "report.md", "seal.json"

@@ -14,8 +14,7 @@ from typing import Any
 from seedbed import UserError
 from seedbed.stackfile import REHEARSAL, StackFile
 from seedbed.store import Store
-from stacks.config import ROOT
-from stacks.model import PROJECT
+from stacks.files import PROJECT, ROOT
 
 SHORT_SECONDS = 120
 UP_SECONDS = 3600

@@ -3,12 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from lab import cloud_lab
-from lab.internet import gateway, s3
-from seedbed import rehearsal
 from seedbed.stackfile import REHEARSAL, StackFile
 from seedbed.store import VARIABLE as BACKEND_URL
-from stacks.config import ROOT
+from stacks.files import ROOT
 from tools import dropins
 from tools.env import PASSPHRASE, Backend, exports
 from tools.toolchain import Source, Toolchain
@@ -18,6 +15,9 @@ def lab_backend(stack: StackFile) -> Backend | None:
     """The state store of a stack that lives on the lab; None where it does not, or the lab was never up."""
     if stack.identity_file is None:
         return None
+    # The lab's modules are imported for a stack of the lab only: half of a second that no other has to wait for.
+    from lab.internet import gateway, s3
+
     server = s3.load(stack.identity_file.parent)
     if server is None:
         return None
@@ -34,8 +34,12 @@ def additions(
     kept = keep_backend and bool(environ.get(BACKEND_URL)) and not stack.rehearsal
     variables = exports(root, stack.name, toolchain, None if kept else lab_backend(stack), environ)
     if stack.identity_file is not None:
+        from lab import cloud_lab
+
         variables |= cloud_lab.environment(stack.identity_file.parent)
     if stack.rehearsal:
+        from seedbed import rehearsal
+
         variables |= {REHEARSAL: str(stack.path), PASSPHRASE: rehearsal.passphrase(stack.path.parent)}
     return variables
 

@@ -1,9 +1,9 @@
-"""One preview and all that its plan is bound to, gathered at the same time."""
+"""One preview, judged, and all that its plan is bound to."""
 
 import datetime
 import json
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from seedbed import UserError, binding, deployment, engine, identities, leaks, passphrase, sources
@@ -12,7 +12,7 @@ from seedbed.bundle import Manifest
 from seedbed.engine import Previewed
 from seedbed.review import Facts, Report, Verdict, assess
 from seedbed.stackfile import StackFile
-from stacks.config import ROOT
+from stacks.files import ROOT
 from stacks.identity import Identity
 
 CHANGED = "changed while it was reviewed: run it again"
@@ -29,17 +29,17 @@ class Review:
     key: bytes
 
 
-def review(stack: StackFile, environment: Mapping[str, str]) -> Review:
-    """Runs one preview. Raises UserError, IdentityError or SettingsError where it cannot be judged, with what to do."""
+def review(stack: StackFile, environment: Mapping[str, str], preview: "Future[Previewed]") -> Review:
+    """Judges a preview that has begun; all else is gathered while it runs.
+
+    Raises UserError, IdentityError or SettingsError where it cannot be judged, with what to do.
+    """
     with ThreadPoolExecutor() as pool:
-        # The first: all else is done while it runs.
-        preview = pool.submit(engine.preview, stack, environment)
         exported = pool.submit(engine.exported, stack, environment)
-        version = pool.submit(binding.pulumi_version, environment)
         files = pool.submit(sources.read, ROOT)
         identity = identities.read(stack, environment)
         settings = binding.settings(stack, identity)
-        state, before, cli = exported.result(), files.result(), version.result()
+        state, before = exported.result(), files.result()
         previewed = preview.result()
     urns = {step["urn"] for step in (previewed.digest or {}).get("steps") or []}
     machines = [deployment.name_of(urn) for urn in urns if deployment.type_of(urn) == deployment.NODE]
@@ -63,7 +63,7 @@ def review(stack: StackFile, environment: Mapping[str, str]) -> Review:
             store=binding.store(environment),
             state=deployment.read(state),
             sources=before,
-            versions=binding.versions(cli, environment),
+            versions=binding.versions(json.loads(previewed.plan)["manifest"]["version"], environment),
             settings=settings,
         ),
     )

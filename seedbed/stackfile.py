@@ -5,14 +5,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from seedbed import UserError
-from stacks.config import ROOT, read_document, stack_file
-from stacks.model import PROJECT
-from stacks.settings import Settings, parse
+from stacks.files import PROJECT, ROOT, read_document, stack_file
+
+if TYPE_CHECKING:
+    from stacks.settings import Settings
 
 IDENTITY = f"{PROJECT}:identity"
 IDENTITY_FILE = f"{PROJECT}:identityFile"
@@ -155,7 +156,7 @@ def with_other_identity(stack: StackFile, sealed: str) -> str:
     return text.replace(old, sealed)
 
 
-def settings(stack: StackFile, *, lab_is_made: bool = True) -> Settings:
+def settings(stack: StackFile, *, lab_is_made: bool = True) -> "Settings":
     """The stack's settings as its file has them now; `lab_is_made` as for `stacks.settings.parse`.
 
     Raises SettingsError with every problem.
@@ -163,12 +164,15 @@ def settings(stack: StackFile, *, lab_is_made: bool = True) -> Settings:
     return _settings(stack, read_document(stack.path).get("config") or {}, lab_is_made=lab_is_made)
 
 
-def settings_of(stack: StackFile, text: str) -> Settings:
+def settings_of(stack: StackFile, text: str) -> "Settings":
     """The settings that the stack would have if its file, which can be read, were `text`. Raises as `settings` does."""
     return _settings(stack, (yaml.safe_load(text) or {}).get("config") or {}, lab_is_made=True)
 
 
-def _settings(stack: StackFile, config: Mapping[str, Any], *, lab_is_made: bool) -> Settings:
+def _settings(stack: StackFile, config: Mapping[str, Any], *, lab_is_made: bool) -> "Settings":
+    # Not with the module: who has a preview begin does not wait for it.
+    from stacks.settings import parse
+
     prefix = f"{PROJECT}:"
     own = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
     source = str(stack.path.relative_to(stack.root))

@@ -5,23 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pulumi
-import yaml
-from pulumi.runtime.config import CONFIG, get_config_env
-
+from stacks.files import PROJECT, SettingsError
+from stacks.files import ROOT as ROOT
+from stacks.files import read_document as read_document
+from stacks.files import stack_file as stack_file
 from stacks.identity import Identity, IdentityError
-from stacks.model import PROJECT
 from stacks.sealing import SealingError, unopenable
 from stacks.seed_settings import Seed
-from stacks.settings import Settings, SettingsError, parse
-
-ROOT = Path(__file__).resolve().parent.parent
-"""The repository; files that settings name are relative to it."""
-
-
-def stack_file(stack: str, root: Path = ROOT) -> Path:
-    """The file that holds a stack's settings."""
-    return root / f"Pulumi.{stack}.yaml"
+from stacks.settings import Settings, parse
 
 
 def from_engine(root: Path = ROOT) -> tuple[Settings, Identity]:
@@ -29,6 +20,9 @@ def from_engine(root: Path = ROOT) -> tuple[Settings, Identity]:
 
     Raises `pulumi.RunError`, which the engine shows without a traceback, with every problem of both.
     """
+    # The SDK takes a third of a second to import, and most of the command line needs the rest of this module only.
+    import pulumi
+
     stack = pulumi.get_stack()
     raw = _engine_config()
     problems: list[str] = []
@@ -60,21 +54,9 @@ def from_file(stack: str, root: Path = ROOT, *, lab_is_made: bool = True) -> Set
     return parse(own, path.name, root, lab_is_made=lab_is_made, stack=stack)
 
 
-def read_document(path: Path) -> dict[str, Any]:
-    """A stack's file as it stands there. Raises `SettingsError` where it is missing or no map, or has a key twice."""
-    try:
-        document = yaml.load(path.read_text(), Loader=_UniqueKeys) or {}  # noqa: S506 - a SafeLoader, but stricter
-    except FileNotFoundError:
-        stacks = sorted(p.name.removeprefix("Pulumi.").removesuffix(".yaml") for p in path.parent.glob("Pulumi.*.yaml"))
-        raise SettingsError(path.name, [f"does not exist; there are {', '.join(stacks)}"]) from None
-    except yaml.YAMLError as error:
-        raise SettingsError(path.name, [" ".join(str(error).split())]) from None
-    if not isinstance(document, dict) or not isinstance(document.get("config") or {}, dict):
-        raise SettingsError(path.name, ["must be a map with `config:` in it"])
-    return document
-
-
 def _engine_config() -> dict[str, Any]:
+    from pulumi.runtime.config import CONFIG, get_config_env
+
     # `pulumi.Config` can look keys up but not list them, and an unknown key is what a typing error makes. Structured
     # values arrive as JSON, all others as text.
     prefix = f"{PROJECT}:"
@@ -107,18 +89,3 @@ def _identity(raw: Mapping[str, Any], stack: str, root: Path) -> Identity:
         raise IdentityError(f"stack {stack} has no identity; make one with `seedbed init {stack}`")
     value = raw["identity"]
     return Identity.from_json(value if isinstance(value, str) else json.dumps(value), f"{PROJECT}:identity of {stack}")
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """PyYAML keeps the last of two equal keys without a word, which would lose a machine."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: dict[Any, yaml.Mark] = {}
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    f"{key!r} is there twice", seen[key], "the second is here", key_node.start_mark
-                )
-            seen[key] = key_node.start_mark
-        return super().construct_mapping(node, deep=deep)

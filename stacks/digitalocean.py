@@ -6,10 +6,10 @@ from typing import Any
 import pulumi
 import pulumi_digitalocean as digitalocean
 
-from components.metal import Host
 from components.metal.digitalocean import cost, storage
 from components.metal.digitalocean.droplet import DropletHost, DropletHostArgs
 from components.metal.digitalocean.network import Dns, Network, NetworkArgs
+from components.metal.host import Host
 from components.metal.user_data import user_data
 from components.pave import k3s
 from components.retire import Gate

@@ -5,7 +5,8 @@ from typing import Any, Protocol, cast
 
 import pulumi
 
-from components.metal import ExistingHost, ExistingHostArgs, Host
+from components.metal.existing import ExistingHost, ExistingHostArgs
+from components.metal.host import Host
 from components.pave import k3s
 from components.retire import Gate
 from stacks.identity import Identity

@@ -7,7 +7,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
-PROJECT = "seedbed"
+from stacks.files import PROJECT as PROJECT
 
 
 class Model(BaseModel):

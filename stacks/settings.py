@@ -15,6 +15,7 @@ from pydantic import Field
 from components.versions import K3S_RELEASE_URL, K3S_RELEASES
 from stacks import digitalocean_settings, machine_settings, seed_settings
 from stacks.digitalocean_settings import DigitalOcean
+from stacks.files import SettingsError as SettingsError
 from stacks.machine_settings import Machine, Role
 from stacks.model import PROJECT, Model, unknown, validate
 from stacks.seed_settings import Seed, SeedSettings
@@ -23,15 +24,6 @@ __all__ = ["Cluster", "K3s", "Machine", "Network", "Role", "Settings", "Settings
 
 _VERSION = re.compile(r"v\d+\.\d+\.\d+\+k3s\d+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-class SettingsError(Exception):
-    """The settings cannot be used; the message has a line for every problem."""
-
-    def __init__(self, source: str, problems: list[str]) -> None:
-        self.problems = problems
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        super().__init__("\n".join([f"{source} cannot be used, {count}:", *(f"  {p}" for p in problems)]))
 
 
 class Cluster(Model):

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pulumi
 from pulumi_command import remote
 
-from components.metal import Host
+from components.metal.host import Host
 from components.pave import steps
 from components.remote import Step, Timeouts, copy_scripts, run
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pulumi
 from pulumi_command import remote
 
-from components.metal import Host
+from components.metal.host import Host
 from components.remote.script import REMOTE_FILE, Step, bundle, command, stdin
 
 # What a step was first run with is what it stays: a changed key, address or text never runs it again (design rule 7).

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import pulumi
 
-from components.metal import Host
+from components.metal.host import Host
 from components.remote.session import Login
 
 HOOK, HAND_OVER, KEEP = "retire", "hand-over", "keep"

@@ -11,7 +11,7 @@ from pulumi_command import remote
 from pulumi_kubernetes.apiextensions import CustomResource
 from pulumi_kubernetes.core.v1 import ConfigMap, Namespace, Secret
 
-from components.metal import Host
+from components.metal.host import Host
 from components.remote import Step, copy_scripts, run
 from components.seed import manifests, steps
 from components.seed.manifests import ARGO_API, Manifest, Repository

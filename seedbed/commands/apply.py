@@ -17,7 +17,7 @@ from seedbed.commands.env import refuse_another
 from seedbed.following import Follower
 from seedbed.review import Verdict
 from seedbed.stackfile import StackFile
-from stacks.config import ROOT
+from stacks.files import ROOT
 from tools.progress import Progress
 
 NAME = "apply"

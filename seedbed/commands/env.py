@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from seedbed import UserError, environment, stackfile
-from stacks.config import ROOT
+from stacks.files import ROOT
 from tools import toolchain
 from tools.env import DEV_STACK, render
 from tools.progress import Progress

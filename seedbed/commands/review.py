@@ -8,12 +8,12 @@ read it, 4 refused (then there is no bundle), 1 it could not be reviewed.
 import argparse
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from seedbed import bundle, environment, reviewing, stackfile
+from seedbed import engine, environment, stackfile
 from seedbed.commands.env import refuse_another
-from seedbed.review import Verdict
-from stacks.config import ROOT
+from stacks.files import ROOT
 from tools.progress import Progress
 
 NAME = "review"
@@ -22,7 +22,8 @@ HELP = "preview a stack, report it for a pull request, and keep the plan for `se
 FOLDER = ".review"
 """Of the clone, and not in git: where bundles are written."""
 
-CODES = {Verdict.NOTHING: 0, Verdict.SAFE: 2, Verdict.NEEDS_EYES: 3, Verdict.REFUSED: 4}
+CODES = {"nothing": 0, "safe": 2, "needs eyes": 3, "refused": 4}
+"""By the verdict."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,8 +36,13 @@ def run(arguments: argparse.Namespace) -> int:
     progress = Progress()
     stack = stackfile.load(arguments.stack)
     refuse_another(stack)
-    with progress.phase(f"pulumi preview of stack {stack.name}") as phase:
-        review = reviewing.review(stack, environment.of(stack, os.environ))
+    variables = environment.of(stack, os.environ)
+    with progress.phase(f"pulumi preview of stack {stack.name}") as phase, ThreadPoolExecutor(1) as pool:
+        preview = pool.submit(engine.preview, stack, variables)
+        # What judges it is imported while it runs.
+        from seedbed import bundle, reviewing
+
+        review = reviewing.review(stack, variables, preview)
         phase.note(review.report.verdict.value)
     if arguments.report is not None:
         arguments.report.parent.mkdir(parents=True, exist_ok=True)
@@ -50,6 +56,6 @@ def run(arguments: argparse.Namespace) -> int:
         bundle.write(path, review.manifest, review.plan, review.report.markdown, review.key)
         named = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
         progress.line(f"bundle: {named}")
-        if review.report.verdict is not Verdict.NOTHING:
+        if review.report.verdict.value != "nothing":
             progress.line(f"to do exactly this: seedbed apply {named}")
     return CODES[review.report.verdict]

@@ -15,7 +15,7 @@ from tests.unit.seedbed.test_bundle import BINDING, OTHER_KEY, manifest
 URN = "urn:pulumi:prod::seedbed::command:remote:Command::agent-a-1-wait"
 STATE = {"deployment": {"resources": [{"urn": URN, "type": "command:remote:Command", "id": "1"}]}}
 SAME = {"op": "same", "urn": URN, "oldState": {"id": "1"}, "newState": {"id": "1", "type": "command:remote:Command"}}
-PLAN = b'{"resourcePlans": {}}'
+PLAN = b'{"manifest": {"version": "v3.232.0"}, "resourcePlans": {}}'
 
 
 @pytest.fixture
@@ -142,7 +142,9 @@ def test_a_file_of_the_program_that_changed_meanwhile_is_reviewed_again(world, t
 
 
 def test_a_plan_with_a_secret_in_clear_is_not_written(world, tmp_path, capsys, identity):
-    world.previewed = Previewed(0, {"steps": [SAME]}, json.dumps({"stdin": identity.agent_token}).encode(), "")
+    world.previewed = Previewed(
+        0, {"steps": [SAME]}, json.dumps(json.loads(PLAN) | {"stdin": identity.agent_token}).encode(), ""
+    )
     code, path = reviewed(tmp_path)
     assert (code, path.exists()) == (1, False)
     said = capsys.readouterr()
