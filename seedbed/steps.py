@@ -8,6 +8,8 @@ EVENT = re.compile(
     r"^\s*(?P<sign>[-+~]+)\s+(?P<type>\S+:\S+:\S+)\s+(?P<name>\S+)\s+(?P<verb>\w+)"
     r"\s+\((?P<seconds>[\d.]+)s\)\s*(?P<text>.*)$"
 )
+# What the program says while it runs, as in `    pulumi:pulumi:Stack seedbed-dev running agent-a-1: has left the cluster`.
+_SAID = re.compile(r"^\s*pulumi:pulumi:Stack\s+\S+\s+running\s+(?P<text>\S.*)$")
 _DIAL = re.compile(r"^Dial (\d+)/\d+ failed")
 _DIALS_A_LINE = 10
 _REMOTE = ("command:remote:Command", "command:remote:CopyToRemote")
@@ -31,7 +33,8 @@ def shown(line: str) -> str | None:
     """
     event = EVENT.match(line)
     if event is None:
-        return line
+        said = _SAID.match(line)
+        return line if said is None else f"  {said['text']}"
     if event["type"] not in _REMOTE and not event["type"].startswith(_KUBERNETES):
         return None
     kind = "" if event["type"] in _REMOTE else f"{event['type'].rpartition(':')[2]} "
@@ -48,8 +51,8 @@ def shown(line: str) -> str | None:
 
 
 def ended(line: str) -> Step | None:
-    """The step that this line says is done."""
+    """The step that this line says is done; one that is only forgotten, because its machine has left, took no time."""
     event = EVENT.match(line)
-    if event is None or event["type"] not in _REMOTE or event["verb"] not in DONE:
+    if event is None or event["type"] not in _REMOTE or event["verb"] not in DONE - {"deleted"}:
         return None
     return Step(event["name"], float(event["seconds"]))

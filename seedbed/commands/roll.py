@@ -216,7 +216,7 @@ def _say_next(
     steps = [
         *_machine_first(stack, settings, step, places),
         (f"seedbed review {name}", f"reads {step.new} in and {step.old} out; commit the edit first"),
-        ("seedbed apply BUNDLE", "applies what was reviewed; or `pulumi up`"),
+        ("seedbed apply BUNDLE", f"applies what was reviewed; or `{_unreviewed(stack, settings)}`"),
     ]
     if machine.role is Role.SERVER and f"{step.name}-1" == settings.cluster.init and machine.generation == 1:
         steps.append(
@@ -227,6 +227,13 @@ def _say_next(
     width = max(len(command) for command, _ in steps)
     print(f"\n{stack.path.name} is changed. Next:")
     print("\n".join(f"  {command:<{width}}  {text}" for command, text in steps))
+
+
+def _unreviewed(stack: StackFile, settings: Settings) -> str:
+    """What does the same without a review; on the lab it boots the new host first and takes the old one away."""
+    return (
+        "pulumi up" if stack.identity_file is None or settings.digitalocean is not None else f"seedbed up {stack.name}"
+    )
 
 
 def _machine_first(

@@ -26,6 +26,15 @@ COPY = "    +  command:remote:CopyToRemote server-a-1-scripts"
             "  Application root: waiting for its CRD",
         ),
         ("    +  pulumi:providers:kubernetes cluster created (0.1s)", None),
+        ("    -  command:remote:Command a-1-base deleted (0.02s)", "- a-1-base deleted, 0.02 s"),
+        (
+            "    pulumi:pulumi:Stack seedbed-dev running agent-a-1: has left the cluster",
+            "  agent-a-1: has left the cluster",
+        ),
+        (
+            "    pulumi:pulumi:Stack seedbed-dev **failed** 1 error",
+            "    pulumi:pulumi:Stack seedbed-dev **failed** 1 error",
+        ),
         ("    13 unchanged", "    13 unchanged"),
         ("error: the stack is currently locked by 1 lock(s)", "error: the stack is currently locked by 1 lock(s)"),
         (f"{COMMAND} **creating failed** error: exit status 3", f"{COMMAND} **creating failed** error: exit status 3"),
@@ -41,4 +50,5 @@ def test_a_step_that_ended_well_is_timed():
     assert ended(f"{COMMAND} creating (11s) server-a-1 k3s: paved") is None
     assert ended("    +  kubernetes:core/v1:Namespace argocd created (0.12s)") is None
     assert ended("    +  pulumi:pulumi:Stack seedbed-dev created (41s)") is None
+    assert ended("    -  command:remote:Command a-1-base deleted (0.02s)") is None
     assert ended("Duration: 43s") is None
