@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import metal, pave, preview, preview_prod, rehearse, replace, scale, seed, sync, up
+from bench import metal, pave, preview, preview_prod, rehearse, replace, review, scale, seed, sync, up
 from bench.measure import BenchError
 from bench.rehearsal import Rehearsal, rehearsal
 from bench.world import World, world
@@ -21,7 +21,11 @@ ON_A_CLUSTER: dict[str, Callable[[World], Path]] = {"scale": scale.run, "pave": 
 ON_A_SEEDED_CLUSTER: dict[str, Callable[[World], Path]] = {"preview": preview.run, "sync": sync.run, "seed": seed.run}
 """`seed` is the last: it takes the cluster away that the others measure."""
 
-ON_A_REHEARSAL: dict[str, Callable[[Rehearsal], Path]] = {"rehearse": rehearse.run, "preview-prod": preview_prod.run}
+ON_A_REHEARSAL: dict[str, Callable[[Rehearsal], Path]] = {
+    "rehearse": rehearse.run,
+    "preview-prod": preview_prod.run,
+    "review": review.run,
+}
 """Of the prod stack, on one rehearsal that is made for them, which is what `rehearse` measures."""
 
 ALONE: dict[str, Callable[[Progress], Path]] = {

@@ -14,6 +14,8 @@ from seedbed.steps import DONE, EVENT, shown
 _STACK = re.compile(r"^\s*[-+~]*\s*pulumi:pulumi:Stack \S+\s*(?:running |updating \(\S+\) )?(?P<text>.*)$")
 _COUNT = re.compile(r"^(\*\*\w+\*\* )?\d+ (warning|error|message)s?(; .*)?$")
 _PART = re.compile(r"^(Diagnostics|Resources|Policies|Outputs|Duration):")
+# Whose the next lines are, which says nothing alone.
+_HEADING = re.compile(r"^  \S+ \(.+\):$")
 _COMPONENT = ("seedbed:", "pulumi:providers:", "pulumi:pulumi:")
 """Begins the types of what has no work of its own."""
 
@@ -72,12 +74,15 @@ class Follower:
     def end(self) -> None:
         """The end of a part, or of all of it: says what was not said yet of the engine's own list of what went wrong."""
         section, self._section, self._part = self._section, [], ""
-        news = [line for line in section if line.strip() not in self._told]
-        # A heading, the resource's name, says nothing alone; neither do a preview's warnings, which the report has.
-        if any(not line.endswith("):") for line in news) and (
-            self._updating or any("error" in line for line in section)
-        ):
-            for line in news:
+        heading: str | None = None
+        for line in section:
+            if _HEADING.match(line):
+                heading = line
+            # A preview's warnings are in the report.
+            elif line.strip() not in self._told and (self._updating or not line.strip().startswith("warning:")):
+                if heading is not None:
+                    self._tell(heading)
+                    heading = None
                 self._tell(line)
 
     def _event(self, line: str) -> None:

@@ -36,12 +36,16 @@ class Sources(BaseModel):
 
 
 def read(root: Path) -> Sources:
-    """The sources of the clone `root`. Raises UserError where it is none."""
+    """The sources of the clone `root`. Raises UserError where it is none, or git does not look at it."""
     commit = _git(root, "rev-parse", "--verify", "HEAD^{commit}").strip()
     # NUL ends each path; of a renaming the old path follows, which is none that is there.
     # Source: https://git-scm.com/docs/git-status#_porcelain_format_version_1
     changed = _git(root, "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all")
     listed = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *PROGRAM)
+    if not listed:
+        raise UserError(
+            f"git passes over {root} (it lies in a folder that is ignored), so a plan cannot be bound to its files"
+        )
     return of_files(root, commit, [line[3:] for line in _split(changed)], _split(listed))
 
 

@@ -11,13 +11,25 @@ import sys
 import tempfile
 from pathlib import Path
 
-from seedbed import UserError, binding, deployment, engine, environment, identities, reviewing, stackfile
+from seedbed import (
+    UserError,
+    binding,
+    deployment,
+    engine,
+    environment,
+    identities,
+    leaks,
+    passphrase,
+    reviewing,
+    stackfile,
+)
 from seedbed.bundle import Bundle, Packed
 from seedbed.commands.env import refuse_another
 from seedbed.following import Follower
 from seedbed.review import Verdict
 from seedbed.stackfile import StackFile
 from stacks.files import ROOT
+from stacks.identity import Identity
 from tools.progress import Progress
 
 NAME = "apply"
@@ -50,12 +62,14 @@ def run(arguments: argparse.Namespace) -> int:
             + f"\nReview again: `seedbed review {stack.name}`"
         )
     with progress.phase(f"stack {stack.name}"):
-        _carry_out(bundle, stack, variables, progress)
+        _carry_out(bundle, stack, identity, variables, progress)
     progress.line(f"done: what was reviewed at {bundle.manifest.binding.sources.short}")
     return 0
 
 
-def _carry_out(bundle: Bundle, stack: StackFile, variables: dict[str, str], progress: Progress) -> None:
+def _carry_out(
+    bundle: Bundle, stack: StackFile, identity: Identity, variables: dict[str, str], progress: Progress
+) -> None:
     then = bundle.manifest.binding.state
 
     def look() -> None:
@@ -66,7 +80,12 @@ def _carry_out(bundle: Bundle, stack: StackFile, variables: dict[str, str], prog
                 f"`seedbed review {stack.name}`"
             )
 
-    follower = Follower(json.loads(bundle.plan), lambda text: progress.line(f"  {text}"))
+    # What the engine says of a plan that does not fit has the values that differ.
+    plan_of = json.loads(bundle.plan)
+    urns = plan_of["resourcePlans"]
+    machines = [deployment.name_of(urn) for urn in urns if deployment.type_of(urn) == deployment.NODE]
+    secrets = leaks.patterns(identity, machines, variables, passphrase.public_passphrase(ROOT))
+    follower = Follower(plan_of, lambda text: progress.line(f"  {leaks.without(text, secrets)}"))
     with tempfile.TemporaryDirectory(prefix="seedbed-") as folder:
         plan = Path(folder) / "plan.json"
         plan.write_bytes(bundle.plan)

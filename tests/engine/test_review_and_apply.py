@@ -69,12 +69,12 @@ class Clone:
         return {str(file): file.read_bytes() for file in self.reviewed.state.rglob("*") if file.is_file()}
 
 
-def change_an_output(state: Path) -> None:
-    """As somebody's `up` might, in a way that no plan would notice."""
+def touch_a_resource(state: Path) -> None:
+    """As somebody's `up` might, in a way that the engine does not notice when it holds the program against a plan."""
     stored = json.loads(state.read_text())
     for resource in stored["checkpoint"]["latest"]["resources"]:
-        if resource["urn"].endswith("::agent-b-1-member"):
-            resource["outputs"]["output"]["login"]["address"] = "127.95.7.250"
+        if resource["urn"].endswith("::agent-b-1-k3s"):
+            resource["modified"] = "2026-01-01T00:00:00Z"
     state.write_text(json.dumps(stored))
 
 
@@ -182,11 +182,11 @@ def test_what_was_reviewed_is_applied_and_cannot_be_applied_again(clone: Clone) 
 
 
 def test_a_plan_of_another_state_is_not_applied(clone: Clone) -> None:
-    change_an_output(clone.state_file)
+    touch_a_resource(clone.state_file)
     before = clone.files_of_the_state()
     applied = clone.apply()
     assert applied.returncode == 1, applied.stdout
-    assert "state: agent-b-1-member is changed since the review" in applied.stderr
+    assert "state: agent-b-1-k3s is changed since the review" in applied.stderr
     assert "seedbed review prod" in applied.stderr
     assert clone.files_of_the_state() == before
 
@@ -214,11 +214,11 @@ def test_all_that_differs_is_said_at_once_and_nothing_is_touched(clone: Clone) -
 def test_a_state_that_changes_after_the_first_look_is_seen_under_the_lock(clone: Clone, tmp_path: Path) -> None:
     changed = tmp_path / "changed.json"
     shutil.copy2(clone.state_file, changed)
-    change_an_output(changed)
+    touch_a_resource(changed)
     clone.before_the_cli(f"[ \"$1\" != up ] || cp '{changed}' '{clone.state_file}'")
     applied = clone.apply()
     assert applied.returncode == 1, applied.stdout
-    assert "somebody changed the stack just now, so nothing was touched: agent-b-1-member is changed" in applied.stderr
+    assert "somebody changed the stack just now, so nothing was touched: agent-b-1-k3s is changed" in applied.stderr
     assert clone.state_file.read_bytes() == changed.read_bytes()
     assert not list((clone.reviewed.state / ".pulumi" / "locks").rglob("*.json")), "the lock is left"
 

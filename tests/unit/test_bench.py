@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench import __main__ as command_line
-from bench import by_hand, metal, preview, rehearse, replace, report, seed
+from bench import by_hand, metal, preview, rehearse, replace, report, review, seed
 from bench.measure import BenchError, Usage, interleaved, ratio, run
 from bench.paper import Asked
 from bench.scale import kind_of
@@ -362,3 +362,17 @@ def test_every_plugin_that_is_a_drop_in_is_named(tmp_path: Path, drop_ins: tuple
         file.parent.mkdir()
         file.write_text("#!/bin/sh\n# Made by seedbed: a drop-in\n" if name in drop_ins else "\x7fELF")
     assert dropped_in(tmp_path) == words
+
+
+def test_a_review_is_compared_with_the_preview_that_it_runs():
+    found = {"review": [usage(3.3), usage(3.6)], "preview": [usage(3.0), usage(3.0)]}
+    lines = review.table(
+        {name: [Usage(one.seconds, 1.0, "") for one in usages] for name, usages in found.items()}
+    ).splitlines()
+    assert lines[2] == "| wall clock | 3.45 s | 3.00 s | **1.15** | 1.10 - 1.20 |"
+    assert lines[3].startswith("| wall clock, the best | 3.30 s | 3.00 s | 1.10 |")
+
+
+def test_the_preview_that_is_measured_is_the_one_that_a_review_runs():
+    source = (ROOT / "seedbed" / "engine.py").read_text()
+    assert all(f'"{word}"' in source for word in review.PREVIEW)

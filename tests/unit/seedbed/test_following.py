@@ -103,7 +103,6 @@ Resources:
         "the engine holds the program against the plan",
         "pulumi:index:Stash d  error: create is not allowed by the plan: no steps were expected for this resource",
         "pulumi:index:Stash d  1 error",
-        "pulumi:index:Stash (d):",
         "pulumi:pulumi:Stack (seedbed-prod):",
         "error: Program failed with an unhandled exception:",
         "Traceback (most recent call last):",

@@ -91,6 +91,14 @@ def test_how_far_a_commit_is_from_the_one_that_was_reviewed_is_said(clone):
     assert "which this clone does not have" in differences(strange, clone)[0]
 
 
+def test_a_copy_in_a_folder_that_git_passes_over_is_not_bound_to_nothing(clone):
+    copy = clone / "stacks" / "__pycache__" / "copy"
+    (copy / "stacks").mkdir(parents=True)
+    (copy / "stacks" / "one.py").write_text("one\n")
+    with pytest.raises(UserError, match="it lies in a folder that is ignored"):
+        sources.read(copy)
+
+
 def test_outside_of_a_clone_there_is_nothing_to_bind_to(tmp_path):
     with pytest.raises(UserError, match="a plan is bound to a commit of this clone, and `git rev-parse` fails"):
         sources.read(tmp_path)
