@@ -135,6 +135,7 @@ def run(identity: Identity, tree: Path) -> Iterator[Callable[..., Program]]:
             change(config)
         pulumi.runtime.set_all_config({k: json.dumps(v) for k, v in config.items()}, ["seedbed:identity"])
         recorder = _Recorder()
+        run.requests = recorder.requests  # type: ignore[attr-defined]  # of a program that fails too
         asyncio.set_event_loop(asyncio.new_event_loop())
         mocks.set_mocks(_Nothing(), project="seedbed", stack=stack, preview=False, monitor=recorder)
         # The mocks bring a finished stack of their own; the program's must be the one that its outputs go to.

@@ -107,6 +107,9 @@ def test_a_server_that_shall_make_the_cluster_once_more_is_refused_whatever_else
         refused.value
     )
     assert "`pulumi up --replace '**::cluster-init'`" in str(refused.value)
+    asked = {request.name for request in run.requests}
+    assert "server-a-2-docker" in asked
+    assert "server-a-2-k3s" not in asked
 
 
 def test_what_remembers_who_made_the_cluster_is_frozen(run):
