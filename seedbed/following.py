@@ -115,6 +115,7 @@ class Follower:
             remote = event["type"].startswith("command:")
             text = (shown(line) or "" if remote else event["text"]).strip()
             if text and not text.startswith("[diff:"):
+                self._told.add(text)
                 self._say(text if text.startswith(machine) else f"{machine}: {text}")
             return
         kind = event["name"].removeprefix(machine).removeprefix("-") or event["type"].rpartition(":")[2].lower()
@@ -129,10 +130,9 @@ class Follower:
         return words.get(operation, other) if not more else other
 
     def _tell(self, line: str) -> None:
-        """Says it, and remembers it: the engine repeats at the end what went wrong."""
+        """Says it once: the engine says an error with its step, when the step has failed, and in its list at the end."""
         text = line.strip()
-        self._told.add(text)
-        # Inline a message stands behind the resource it is about.
-        if "error:" in text:
-            self._told.add(text[text.index("error:") :])
-        self._say(text)
+        error = text[text.index("error:") :] if "error:" in text else text
+        if error not in self._told:
+            self._told |= {text, error}
+            self._say(text)

@@ -125,6 +125,21 @@ Resources:
     assert any("creating failed" in line for line in said)
 
 
+def test_what_a_gate_refuses_is_said_once():
+    said = followed("""Updating (prod):
+ -  pulumi:index:Stash agent-b-1-member deleting (0s)
+ -  pulumi:index:Stash agent-b-1-member deleting (0s) error: before hook "retire" failed: agent-b-1 cannot leave
+ -  pulumi:index:Stash agent-b-1-member **deleting failed** error: before hook "retire" failed: agent-b-1 cannot leave
+    pulumi:pulumi:Stack seedbed-prod **failed** 1 error
+Diagnostics:
+  pulumi:index:Stash (agent-b-1-member):
+    error: before hook "retire" failed: agent-b-1 cannot leave""")
+    assert said[1:] == [
+        "agent-b-1 leaves",
+        'agent-b-1: error: before hook "retire" failed: agent-b-1 cannot leave',
+    ]
+
+
 def test_what_is_said_before_anything_begins_is_shown():
     assert followed("error: the stack is currently locked by 1 lock(s)") == [
         "error: the stack is currently locked by 1 lock(s)"
