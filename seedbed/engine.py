@@ -24,6 +24,8 @@ APPLY_SECONDS = 6 * 3600
 """The same for a plan, which may drain many machines one after the other."""
 
 STOP_SECONDS = 60
+STOP_APPLY_SECONDS = 3600
+"""For how long the steps that run at a ^C may go on: a machine that leaves is drained to the end."""
 
 PREVIEWING = "Previewing update"
 UPDATING = "Updating"
@@ -163,7 +165,7 @@ def up(
     argv += ["--suppress-progress", "--suppress-outputs", *_config_file(stack)]
     argv += ["--skip-preview"] if plan is None else ["--plan", str(plan)]
     said: list[str] = []
-    began = plan is None
+    began = looked = plan is None
     with subprocess.Popen(
         argv,
         cwd=ROOT,
@@ -176,16 +178,24 @@ def up(
     ) as process:
 
         def hear(line: str) -> None:
-            nonlocal began
+            nonlocal began, looked
             show(line)
             began = began or line.startswith(UPDATING)
-            if plan is not None and line.startswith(PREVIEWING):
+            if not looked and line.startswith((PREVIEWING, UPDATING)):
+                looked = True
                 _look(process, stack, environment, locked)
 
         try:
             _follow(process, said, hear, UP_SECONDS if plan is None else APPLY_SECONDS)
+        except KeyboardInterrupt:
+            # The CLI has had its own ^C.
+            if plan is not None:
+                show("the running steps are waited for; ^C once more ends them at once, and leaves the stack locked")
+            _end(process, STOP_SECONDS if plan is None else STOP_APPLY_SECONDS)
+            raise
         except BaseException:
-            _end(process)
+            process.send_signal(signal.SIGINT)
+            _end(process, STOP_SECONDS if plan is None else STOP_APPLY_SECONDS)
             raise
     if process.returncode != 0:
         raise UserError(explain(process.returncode, said, stack, of_plan=plan is not None, began=began))
@@ -237,10 +247,10 @@ def _follow(
         limit.cancel()
 
 
-def _end(process: "subprocess.Popen[str]") -> None:
-    """The CLI has had its own ^C, or gets one; it may finish its running steps, so that state stays true."""
+def _end(process: "subprocess.Popen[str]", seconds: float) -> None:
+    """It may finish its running steps, so that state stays true; what it still says is read, or it would wait for a reader."""
     try:
-        process.wait(STOP_SECONDS)
+        process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         process.kill()
 

@@ -182,3 +182,19 @@ def test_a_state_is_exported_as_it_is_stored(pulumi):
     assert engine.exported(DEV, variables | {"ACT": "echo '{\"deployment\": {}}'"}) == {"deployment": {}}
     with pytest.raises(UserError, match="the state of stack dev cannot be read:\nno stack"):
         engine.exported(DEV, variables | {"ACT": "echo no stack >&2; exit 255"})
+
+
+def test_an_engine_that_nobody_can_be_shown_is_asked_to_end_and_may_finish_its_step(pulumi, tmp_path):
+    program, variables = pulumi
+
+    def gone(line):
+        raise BrokenPipeError
+
+    act = (
+        f"trap 'touch {tmp_path / 'asked'}' INT; echo 'Updating (dev):'; sleep 0.5; "
+        f"head -c 100000 /dev/zero | tr '\\0' x; touch {tmp_path / 'finished'}"
+    )
+    with pytest.raises(BrokenPipeError):
+        engine.up(program, DEV, variables | {"ACT": act}, gone, tmp_path / "plan.json")
+    assert (tmp_path / "asked").exists()
+    assert (tmp_path / "finished").exists()
