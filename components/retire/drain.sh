@@ -44,14 +44,14 @@ evict_replicas() {
     replicas=$(kubectl get replicas.longhorn.io --namespace "$1" --output jsonpath='{range .items[?(@.spec.nodeID=="'"$LEAVING"'")]}{.metadata.name}{" "}{end}' | xargs) ||
       replicas="(the API does not tell)"
     [ -n "$replicas" ] || return 0
+    if [ $SECONDS -ge $next ]; then
+      say "Longhorn's replicas that are still on it: $replicas"
+      next=$((SECONDS + 10))
+    fi
     if [ $SECONDS -ge $DEADLINE ]; then
       printf 'replicas %s\n' "$replicas"
       END=stuck
       return
-    fi
-    if [ $SECONDS -ge $next ]; then
-      say "Longhorn's replicas that are still on it: $replicas"
-      next=$((SECONDS + 10))
     fi
     sleep 2
   done
@@ -91,6 +91,6 @@ drain() {
 budgets() {
   local namespaces
   namespaces=$(pods | cut -d/ -f1 | sort -u)
-  kubectl get poddisruptionbudgets --all-namespaces --output jsonpath='{range .items[?(@.status.disruptionsAllowed==0)]}{.metadata.namespace}/{.metadata.name}{"\n"}{end}' |
-    grep -E "^($(paste -sd'|' <<<"$namespaces"))/" | paste -sd' ' || :
+  kubectl get poddisruptionbudgets --all-namespaces --output jsonpath='{range .items[*]}{.metadata.namespace}/{.metadata.name} {.status.disruptionsAllowed}{"\n"}{end}' |
+    awk '$2 == 0 { print $1 }' | grep -E "^($(paste -sd'|' <<<"$namespaces"))/" | paste -sd' ' || :
 }

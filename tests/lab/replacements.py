@@ -1,14 +1,20 @@
 """A cluster on hosts that are there already, in which machines are replaced as a person does it: by lines in the stack's file."""
 
 import json
+import os
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
+from lab.image import VARIABLE, Image
+from lab.stack_lab import StackLab
+from stacks.config import from_file
 from tests.lab.conftest import new_spec
 from tests.lab.paving import Ground
 from tests.lab.stacks import Stack
+from tools.progress import Progress
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -49,7 +55,7 @@ class Cluster(Ground):
         self.stack.change(
             lambda config: config["seedbed:machines"].update({name: {"address": self.address(), **settings}})
         )
-        self.make_hosts()
+        self.make_host(name)
         return self.full_name(name)
 
     def bump(self, name: str, *, host: bool = True) -> tuple[str, str]:
@@ -66,8 +72,16 @@ class Cluster(Ground):
 
         self.stack.change(change)
         if host:
-            self.make_hosts()
+            self.make_host(name)
         return old, self.full_name(name)
+
+    def make_host(self, name: str) -> None:
+        """The host of one machine; all others are left as they are, without power or with it."""
+        stack = self.stack
+        lab = StackLab(stack.name, stack.lab_folder, from_file(stack.name, stack.root))
+        [host] = [host for host in lab.hosts(stack.identity) if host.name == self.full_name(name)]
+        with mock.patch.dict(os.environ, {VARIABLE: Image.PREPARED}):
+            self.lab.add_host(host, Progress())
 
     def drop(self, name: str) -> str:
         """A machine out of the stack's file; its full name."""

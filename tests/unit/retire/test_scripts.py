@@ -103,7 +103,7 @@ def test_pods_that_nothing_would_make_again_are_named_before_anything_is_touched
 
 
 def test_a_drain_that_runs_out_of_time_tells_what_is_left_and_which_budgets_hold_it(machine, tmp_path):
-    budgets = "*' get poddisruptionbudgets '*) printf 'default/web\\nmydefault/other\\n' ;;"
+    budgets = "*' get poddisruptionbudgets '*) printf 'default/web 0\\nmydefault/other 0\\ndefault/more 1\\n' ;;"
     machine(k3s=k3s(drain="echo 'error: global timeout reached: 1s' >&2; exit 1", more=budgets))
     assert run("drain", DRAIN_SECONDS="1").stdout == (
         "pods default/web-1 default/done\nbudgets default/web\nbecause error: global timeout reached: 1s\nstuck\n"
