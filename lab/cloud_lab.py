@@ -86,14 +86,6 @@ def ensure_zone(directory: Path, zone: str, progress: Progress) -> bool:
     return True
 
 
-def environment(directory: Path) -> dict[str, str]:
-    """The variables by which the engine's plugin and its clients find the cloud; none for a lab without one."""
-    api, storage = service.load(directory), spaces.load(directory)
-    if api is None or storage is None:
-        return {}
-    return {"DIGITALOCEAN_TOKEN": api.token, "DIGITALOCEAN_API_URL": api.url, **storage.environment()}
-
-
 def spaces_endpoint(subnet: IPv4Network) -> str:
     """Where the object storage of a lab in this network is."""
     return f"http://{subnet[2]}:{spaces.PORT}"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from seedbed import stackfile
 from seedbed.stackfile import REHEARSAL, StackFile
 from seedbed.store import VARIABLE as BACKEND_URL
 from stacks.files import ROOT
@@ -34,13 +35,11 @@ def additions(
     kept = keep_backend and bool(environ.get(BACKEND_URL)) and not stack.rehearsal
     variables = exports(root, stack.name, toolchain, None if kept else lab_backend(stack), environ)
     if stack.identity_file is not None:
-        from lab import cloud_lab
+        from lab.cloud import environment as cloud
 
-        variables |= cloud_lab.environment(stack.identity_file.parent)
+        variables |= cloud.environment(stack.identity_file.parent)
     if stack.rehearsal:
-        from seedbed import rehearsal
-
-        variables |= {REHEARSAL: str(stack.path), PASSPHRASE: rehearsal.passphrase(stack.path.parent)}
+        variables |= {REHEARSAL: str(stack.path), PASSPHRASE: stackfile.rehearsal_passphrase(stack.path.parent)}
     return variables
 
 

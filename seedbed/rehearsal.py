@@ -20,11 +20,9 @@ from lab.git import tree as git_tree
 from lab.internet.pki import write_private
 from seedbed import UserError, stackfile
 from seedbed.passphrase import Crypter
-from seedbed.stackfile import StackFile
+from seedbed.stackfile import PASSPHRASE_FILE, StackFile
 from stacks.model import PROJECT
 from tools.progress import Progress
-
-PASSPHRASE_FILE = "passphrase"  # noqa: S105 - a name
 
 OPERATOR = "rehearsal"
 """The name under which the firewall lets this machine log in."""
@@ -118,16 +116,6 @@ def prepare(committed: StackFile, progress: Progress) -> tuple[StackFile, list[D
 def table(what: list[Difference]) -> list[str]:
     """A line for each difference."""
     return [f"{d.name}: {'none' if d.value is None else d.value} – {d.reason}" for d in what]
-
-
-def passphrase(folder: Path) -> str:
-    """The rehearsal's passphrase. Raises UserError where the lab's folder has none."""
-    try:
-        return (folder / PASSPHRASE_FILE).read_text()
-    except OSError as error:
-        raise UserError(
-            f"{folder / PASSPHRASE_FILE} cannot be read ({error.strerror}); `seedbed rehearse --down` and begin anew"
-        ) from None
 
 
 def _refuse(stack: StackFile) -> None:

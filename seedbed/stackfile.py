@@ -21,6 +21,9 @@ IDENTITY_FILE = f"{PROJECT}:identityFile"
 REHEARSAL = "SEEDBED_CONFIG_FILE"
 """The variable that makes a shell a rehearsal's: the file that `pulumi --config-file` takes there."""
 
+PASSPHRASE_FILE = "passphrase"  # noqa: S105 - a name
+"""Of a rehearsal, in its lab's folder."""
+
 LABS = ".lab"
 """The folder of the clone that labs keep their folders in."""
 
@@ -117,6 +120,16 @@ def on_lab(name: str, root: Path = ROOT) -> StackFile:
 def rehearsal_path(name: str, root: Path = ROOT) -> Path:
     """Where the yaml of the stack's rehearsal is, in its lab's folder. Raises UserError as `path_of` does."""
     return root / LABS / name / path_of(name, root).name
+
+
+def rehearsal_passphrase(folder: Path) -> str:
+    """The rehearsal's passphrase. Raises UserError where the lab's folder has none."""
+    try:
+        return (folder / PASSPHRASE_FILE).read_text()
+    except OSError as error:
+        raise UserError(
+            f"{folder / PASSPHRASE_FILE} cannot be read ({error.strerror}); `seedbed rehearse --down` and begin anew"
+        ) from None
 
 
 def _read(name: str, path: Path, *, rehearsal: bool) -> StackFile:

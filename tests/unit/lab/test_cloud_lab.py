@@ -8,6 +8,7 @@ import pytest
 
 from lab import LabError, cloud_lab
 from lab.cloud import service, spaces
+from lab.cloud.environment import environment
 from tools.progress import Progress
 
 TAKEN = {IPv4Network("10.77.1.0/24"), IPv4Network("10.77.2.0/24")}
@@ -100,7 +101,7 @@ def test_the_engine_is_told_of_both_the_api_and_the_object_storage(monkeypatch, 
     storage = spaces.Spaces("http://10.77.1.2:7480", "AK", "SK", tmp_path)
     monkeypatch.setattr(service, "load", lambda _: SimpleNamespace(url="http://127.0.0.1:8", token="generated"))
     monkeypatch.setattr(spaces, "load", lambda _: storage)
-    assert cloud_lab.environment(tmp_path) == {
+    assert environment(tmp_path) == {
         "DIGITALOCEAN_TOKEN": "generated",
         "DIGITALOCEAN_API_URL": "http://127.0.0.1:8",
         "SPACES_ENDPOINT_URL": "http://10.77.1.2:7480",
@@ -110,7 +111,7 @@ def test_the_engine_is_told_of_both_the_api_and_the_object_storage(monkeypatch, 
 
 
 def test_a_lab_that_never_had_a_cloud_adds_nothing_and_stops_quietly(tmp_path):
-    assert cloud_lab.environment(tmp_path) == {}
+    assert environment(tmp_path) == {}
     assert cloud_lab.status(tmp_path) is None
     cloud_lab.stop(tmp_path)
     assert list(tmp_path.iterdir()) == []

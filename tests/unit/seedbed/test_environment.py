@@ -2,7 +2,7 @@ import json
 
 import yaml
 
-from lab import cloud_lab
+from lab.cloud import environment as cloud_environment
 from seedbed import environment, stackfile
 
 KEPT = {"port": 17070, "access_key": "AK", "secret_key": "SK", "bucket": "seedbed-dev"}
@@ -51,7 +51,7 @@ def rehearsal_of_prod(root, monkeypatch):
     (lab / "passphrase").write_text("of the rehearsal")
     (lab / "s3.json").write_text(json.dumps(KEPT))
     cloud = {"DIGITALOCEAN_TOKEN": "of the lab", "DIGITALOCEAN_API_URL": "http://127.0.0.1:8"}
-    monkeypatch.setattr(cloud_lab, "environment", lambda folder: cloud if folder == lab else {})
+    monkeypatch.setattr(cloud_environment, "environment", lambda folder: cloud if folder == lab else {})
     return stackfile.rehearsal("prod", root)
 
 

@@ -90,10 +90,10 @@ def test_the_real_identity_and_salt_are_left_out(clone):
 
 def test_the_rehearsals_passphrase_opens_its_salt_and_both_stay(clone):
     first, _ = prepare(clone)
-    value = rehearsal.passphrase(first.path.parent)
+    value = stackfile.rehearsal_passphrase(first.path.parent)
     assert passphrase.Crypter.open(first.salt, value)
     second, _ = prepare(clone)
-    assert (second.salt, rehearsal.passphrase(second.path.parent)) == (first.salt, value)
+    assert (second.salt, stackfile.rehearsal_passphrase(second.path.parent)) == (first.salt, value)
 
 
 def test_a_change_of_the_committed_settings_reaches_the_next_rehearsal(clone):
