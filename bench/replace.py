@@ -90,7 +90,7 @@ def _parts(world: World, cluster: Cluster, machine: str) -> tuple[Usage, Usage]:
     """The new one alone, then a drain of the old one by hand; what is left to do then is not counted."""
     old, new = _next_generation(world, cluster, machine)
     with world.progress.phase(f"{new} alone"):
-        joined = _up(world, "--target", f"urn:*::{new}", "--target", f"urn:*::{new}-*")
+        joined = _up(world, "--target", f"**::{new}", "--target", f"**::{new}-*")
     server = next(name for name in cluster.nodes() if name.startswith("server-") and name != old)
     with world.progress.phase(f"{old} drained by hand"):
         argv = [*world.stack.lab.ssh_command(server, DRAIN.format(node=shlex.quote(old)))]
