@@ -103,10 +103,20 @@ def test_pods_that_nothing_would_make_again_are_named_before_anything_is_touched
 
 
 def test_a_drain_that_runs_out_of_time_tells_what_is_left_and_which_budgets_hold_it(machine, tmp_path):
-    budgets = "*' get poddisruptionbudgets '*) printf 'default/web 0\\nmydefault/other 0\\ndefault/more 1\\n' ;;"
+    budgets = """
+        *' get poddisruptionbudgets '*) cat <<'X'
+default web 0 app=web,tier=front,
+default elsewhere 0 app=else,
+default whole 1 app=web,
+other all 0
+X
+        ;;
+        *' get pods --namespace default --selector app=web,tier=front --field-selector spec.nodeName=agent-a-1 '*) echo pod/web-1 ;;
+        *' get pods --namespace default --selector app=else '*) ;;
+        *' get pods --namespace other --selector  '*) echo pod/any ;;"""
     machine(k3s=k3s(drain="echo 'error: global timeout reached: 1s' >&2; exit 1", more=budgets))
     assert run("drain", DRAIN_SECONDS="1").stdout == (
-        "pods default/web-1 default/done\nbudgets default/web\nbecause error: global timeout reached: 1s\nstuck\n"
+        "pods default/web-1 default/done\nbudgets default/web other/all\nbecause error: global timeout reached: 1s\nstuck\n"
     )
 
 
