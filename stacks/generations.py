@@ -60,7 +60,9 @@ def record(settings: Settings, name: str) -> dict[str, Any]:
             "image": droplet.image,
             "ipv6": droplet.ipv6,
             "monitoring": droplet.monitoring,
-            "volumes": {volume: found.mount for volume, found in sorted(cloud.volumes.items()) if found.machine == name},
+            "volumes": {
+                volume: found.mount for volume, found in sorted(cloud.volumes.items()) if found.machine == name
+            },
         }
         if machine.role is Role.SERVER and cloud.snapshots is not None:
             found |= {
