@@ -13,8 +13,6 @@ from typing import Any
 import pytest
 
 from lab.artifacts import PAUSE_IMAGE
-from lab.git import service
-from lab.git.program import Git
 from tests.engine.harness import wait_until
 from tests.lab.conftest import new_key, new_spec
 from tests.lab.paving import (
@@ -26,6 +24,7 @@ from tests.lab.paving import (
     Ground,
     failures,
 )
+from tests.lab.seeding import push
 from tests.lab.stacks import Stack
 
 SERVER = "server-a-1"
@@ -70,18 +69,6 @@ def said_by(ground: Ground, step: str, seconds: float) -> list[str]:
     assert lines[-2].startswith("FAILED: ")
     assert lines[-1].startswith("next: ")
     return lines
-
-
-def push(ground: Ground, change: Callable[[Path], None]) -> None:
-    """A change of the lab's repository, pushed past seedbed as anybody would; `change` gets the clone."""
-    stack = ground.stack
-    clone = stack.lab_folder / "work"
-    ssh = ("-c", f"core.sshCommand={service.ssh_command(stack.lab_folder)}")
-    if not clone.exists():
-        Git(stack.lab_folder).run(*ssh, "clone", "--quiet", f"ssh://git@{stack.subnet[2]}/seedbed.git", clone.name)
-    change(clone)
-    Git(clone).run("commit", "--quiet", "--all", "--message", "a change")
-    Git(clone).run(*ssh, "push", "--quiet")
 
 
 def replace(file: Path, pattern: str, new: Callable[[re.Match[str]], str]) -> None:
@@ -166,7 +153,11 @@ def test_a_host_key_that_is_another_is_named_and_the_right_one_counts_at_once(gr
     assert "correct seedbed:seed.repository.knownHosts" in following
 
     overlay = WEB / "overlays" / "dev" / "kustomization.yaml"
-    push(ground, lambda clone: replace(clone / overlay, r"- \.\./\.\./base", lambda _: "- ../../nowhere"))
+
+    def broken(clone: Path) -> None:
+        replace(clone / overlay, r"- \.\./\.\./base", lambda _: "- ../../nowhere")
+
+    push(ground.stack, broken, "a base that is not there")
     ground.stack.change(right)
     *said, failed, following = said_by(ground, "synced", synced_bound(LONG))
     # On a busy machine others are still on their way.
@@ -184,7 +175,7 @@ def test_secrets_that_do_not_open_and_images_that_are_not_there_are_reported_and
         sealed = clone / PODINFO / "overlays" / "dev" / "sealed-secret.yaml"
         replace(sealed, r"(?<=message: )\S+", lambda found: found[0][::-1].lstrip("=").ljust(len(found[0]), "A"))
 
-    push(ground, change)
+    push(ground.stack, change, "what does not open, and what is not there")
     text = ground.completes()
     assert re.search(rf"not Healthy after {HEALTH} s: podinfo-dev \(Degraded\), web-dev \(\w+\)", text)
     assert "SealedSecret dev/podinfo does not open: " in text
