@@ -89,7 +89,7 @@ class Node(pulumi.ComponentResource):
             input={
                 "machine": self._name,
                 "login": {"address": host.address, "port": host.port, "user": host.user, "hostKey": host.host_key},
-                "mounts": sorted(self._args.mounts.values()),
+                **({"mounts": sorted(self._args.mounts.values())} if self._args.mounts else {}),
                 "paved": self._args.paved,
             },
             opts=pulumi.ResourceOptions(

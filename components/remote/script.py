@@ -52,8 +52,8 @@ def render(folder: Path, step: str, variables: Mapping[str, str]) -> Step:
         f"set -Eeuo pipefail\nSTEP=$1 DIGEST=$2\n{assignments}"
         f"SCRIPTS=$(cat {REMOTE_FILE} || :)\n"
         f'[ "$(echo "$SCRIPTS" | sha256sum)" = "{hashlib.sha256(bundle().encode()).hexdigest()}  -" ] || {{\n'
-        f'echo "$NODE $STEP: FAILED: its scripts are missing or of another seedbed\n'
-        f"$NODE $STEP: next: copy them: pulumi up --replace '**::$NODE-scripts*'\" >&2; exit 1; }}\n"
+        f'echo "$NODE $STEP: FAILED: no scripts, or of another seedbed. Next: '
+        f"pulumi up --replace '**::$NODE-scripts*'\" >&2; exit 1; }}\n"
         f'source <(echo "$SCRIPTS")\n{"; ".join(map(_function, files))}\nmain; exit 0\n'
     )
     return Step(name=step, text=text, digest=digest)

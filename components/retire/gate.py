@@ -182,6 +182,6 @@ def leaving(member: Mapping[str, Any]) -> Leaving:
             host_key=str(login["hostKey"]),
         ),
         server=member["paved"]["role"] == "server",
-        mounts=[str(place) for place in member["mounts"]],
+        mounts=[str(place) for place in member.get("mounts", [])],
         made="size" in member["paved"],
     )
