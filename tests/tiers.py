@@ -1,32 +1,28 @@
-"""`make test`: every tier, each with its count, and one line for all of them at the end.
+"""`make test`: every tier one after the other, each with its count, and one line for all of them at the end.
 
 python -m tests.tiers [lint] [unit] [go] [engine] [lab]
-
-One tier speaks at a time. The lab waits for its hosts most of its time, so that it begins before the tiers that keep the
-processors busy, and runs beside them; what it says meanwhile is shown when its turn has come.
 """
 
 import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.running import INTERRUPTED, ROOT, Voice, stream
+ROOT = Path(__file__).resolve().parent.parent
+QUIET_SECONDS = 30.0
+"""After how long without output a line says that the tier is still at it."""
 
-BESIDE = ("unit", "go", "engine")
-"""The tiers that run while the lab does."""
-
-POLITE = ("nice", "-n", "10")
-"""How they run then: hosts first, for they have times to keep."""
+INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -90,6 +86,66 @@ def from_go(tier: str, lines: Iterable[str]) -> Count:
     return Count(tier, tests["pass"], tests["fail"] + len(broken - failing), tests["skip"])
 
 
+def stream(
+    argv: Sequence[str], limit: float, env: Mapping[str, str] | None = None, quiet: bool = False
+) -> tuple[int, list[str]]:
+    """Runs a program, shows its output as it comes (not with `quiet`), gives back its exit code and lines.
+
+    `limit` in seconds; then the program and its children are ended, and the code is that of `timeout`, 124.
+    """
+    process = subprocess.Popen(
+        argv,
+        cwd=ROOT,
+        env=dict(env) if env is not None else None,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    lines: list[str] = []
+    heard = [time.monotonic()]
+
+    def read() -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            heard[0] = time.monotonic()
+            lines.append(line)
+            if not quiet:
+                print(line, end="", flush=True)
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    began = time.monotonic()
+    try:
+        while process.poll() is None:
+            reader.join(0.2)
+            now = time.monotonic()
+            if now - began > limit:
+                print(f"not done after {limit:.0f} s: ended", flush=True)
+                _end(process)
+                return 124, lines
+            if now - heard[0] > QUIET_SECONDS:
+                heard[0] = now
+                print(f"… still at it after {now - began:.0f} s", flush=True)
+    except BaseException:
+        _end(process)
+        raise
+    reader.join(5.0)
+    return process.returncode, lines
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """As ^C would, so that fixtures can clean up; then for good. The program leads a process group of its own."""
+    os.killpg(process.pid, signal.SIGINT)
+    try:
+        process.wait(60)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
 def run_lint() -> Count:
     """ruff's rules, ruff's format and mypy: three checks."""
     codes = [
@@ -99,12 +155,12 @@ def run_lint() -> Count:
     return Count("lint", codes.count(0), len(codes) - codes.count(0))
 
 
-def run_pytest(tier: str, limit: float, *options: str, voice: Voice | None = None, politely: bool = False) -> Count:
+def run_pytest(tier: str, limit: float, *options: str) -> Count:
     """One folder of tests."""
     with tempfile.TemporaryDirectory(prefix="seedbed-tests-") as folder:
         report = Path(folder) / "report.xml"
         argv = [sys.executable, "-m", "pytest", f"tests/{tier}", f"--junitxml={report}", "--durations=5", *options]
-        code, _ = stream([*(POLITE if politely else ()), *argv], limit, voice=voice)
+        code, _ = stream(argv, limit)
         if not report.exists():
             return Count(tier, failed=1, note=f"pytest ended with {code} and no report")
         count = from_junit(tier, report.read_text())
@@ -113,12 +169,7 @@ def run_pytest(tier: str, limit: float, *options: str, voice: Voice | None = Non
     return replace(count, failed=1, note=f"pytest ended with {code}")
 
 
-def run_unit(politely: bool = False) -> Count:
-    """The tests that need Python alone."""
-    return run_pytest("unit", 600, "-q", "-n", str(min(os.cpu_count() or 1, 4)), politely=politely)
-
-
-def run_go(politely: bool = False) -> Count:
+def run_go() -> Count:
     """The Go tests of every module of the lab."""
     from tools.gobuild import find_go, wanted_go
     from tools.progress import Progress
@@ -130,7 +181,7 @@ def run_go(politely: bool = False) -> Count:
         go = find_go(wanted_go(module), Progress())
         env = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false", "CGO_ENABLED": "0"}
         argv = [str(go), "test", "-C", str(module), "-trimpath", "-json", "./..."]
-        code, lines = stream([*(POLITE if politely else ()), *argv], 1800, env, quiet=True)
+        code, lines = stream(argv, 1800, env, quiet=True)
         count = from_go("go", lines)
         if code != 0 and count.failed == 0:
             count = replace(count, failed=1)
@@ -154,7 +205,7 @@ def go_failures(lines: Iterable[str]) -> str:
     return "".join(told + plain)
 
 
-def run_engine(politely: bool = False) -> Count:
+def run_engine() -> Count:
     """The tests that need the CLI; it is made first, where one can see it being made."""
     from tools import ToolError, toolchain
     from tools.progress import Progress
@@ -164,12 +215,13 @@ def run_engine(politely: bool = False) -> Count:
     except ToolError as error:
         return Count("engine", failed=1, note=str(error))
     # A test waits for the engine most of its time; those of one file may share what it started.
+    # A test waits for the engine some of its time; those of one file may share what it started.
     workers = min((os.cpu_count() or 1) + 1, 4)
-    return run_pytest("engine", 1800, "-q", "-n", str(workers), "--dist", "loadfile", politely=politely)
+    return run_pytest("engine", 1800, "-q", "-n", str(workers), "--dist", "loadfile")
 
 
-def prepare_lab() -> Count | None:
-    """Builds what the lab boots, where one can see it being built; the tier's count where there is no more to it."""
+def run_lab() -> Count:
+    """The tests on real hosts; what they boot is built first, where one can see it being built."""
     from lab import LabError, image, machine
 
     if obstacle := machine.why_not():
@@ -183,35 +235,7 @@ def prepare_lab() -> Count | None:
         image.ensure(Progress(), image.Image.PREPARED)
     except (LabError, ToolError) as error:
         return Count("lab", failed=1, note=str(error))
-    return None
-
-
-def run_lab(voice: Voice | None = None) -> Count:
-    """The tests on real hosts, for which all is built."""
-    workers = str(lab_workers())
-    return run_pytest("lab", 3600, "-v", "-n", workers, "--dist", "loadscope", "--no-loadscope-reorder", voice=voice)
-
-
-class Beside:
-    """A tier that runs beside others, and keeps what it says until its turn has come."""
-
-    def __init__(self, run: Callable[[Voice], Count]) -> None:
-        self._voice = Voice(held=True)
-        self._threads = ThreadPoolExecutor(1)
-        self._began = time.monotonic()
-        self._count = self._threads.submit(lambda: replace(run(self._voice), seconds=time.monotonic() - self._began))
-
-    def result(self) -> Count:
-        """Says what it said, and what it says, until its end; its count, with the time that it took from its begin."""
-        self._voice.release()
-        while not self._count.done():
-            time.sleep(0.2)  # in short sleeps, so that ^C comes through
-        return self._count.result()
-
-    def end(self) -> None:
-        """As ^C would."""
-        self._voice.stopped.set()
-        self._threads.shutdown()
+    return run_pytest("lab", 3600, "-v", "-n", str(lab_workers()), "--dist", "loadscope", "--no-loadscope-reorder")
 
 
 def lab_workers() -> int:
@@ -220,7 +244,7 @@ def lab_workers() -> int:
     More would only stand in each other's way. Five hosts with three servers among them are 5 GiB.
     """
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return max(1, min(4, memory // (5 << 30)))
+    return max(1, min(3, memory // (5 << 30)))
 
 
 def count_tests(tier: str) -> int:
@@ -237,46 +261,13 @@ def count_tests(tier: str) -> int:
     return sum("::" in line for line in done.stdout.splitlines())
 
 
-TIERS: dict[str, Callable[[bool], Count]] = {
-    "lint": lambda politely: run_lint(),
-    "unit": run_unit,
+TIERS: dict[str, Callable[[], Count]] = {
+    "lint": run_lint,
+    "unit": lambda: run_pytest("unit", 600, "-q", "-n", str(min(os.cpu_count() or 1, 4))),
     "go": run_go,
     "engine": run_engine,
-    "lab": lambda politely: prepare_lab() or run_lab(),
+    "lab": run_lab,
 }
-"""How each tier is run; `True` where it leaves the processors to hosts that run beside it."""
-
-
-def run(chosen: Sequence[str]) -> list[Count]:
-    """Runs the tiers and shows each with its count; the lab, where it is the last of several, beside those before it."""
-    counts: list[Count] = []
-    beside: Beside | None = None
-    may_begin = chosen[-1] == "lab"
-    try:
-        for tier in chosen:
-            if may_begin and tier in BESIDE:
-                may_begin = False
-                heading("lab begins")
-                if prepare_lab() is None:
-                    beside = Beside(run_lab)
-                    print("its tests run beside the next tiers; what they say follows", flush=True)
-            heading(tier)
-            began = time.monotonic()
-            if tier == "lab" and beside is not None:
-                count = beside.result()
-            else:
-                count = replace(TIERS[tier](beside is not None), seconds=time.monotonic() - began)
-            counts.append(judged(count))
-            print(counts[-1], flush=True)
-    finally:
-        if beside is not None:
-            beside.end()
-    return counts
-
-
-def heading(text: str) -> None:
-    """A line across the console."""
-    print(f"{f' {text} ':=^{min(shutil.get_terminal_size().columns, 110)}}", flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -287,14 +278,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     unknown = sorted(set(chosen) - set(TIERS))
     if unknown:
         parser.error(f"no tier {', '.join(unknown)}; there are {', '.join(TIERS)}")
-    began = time.monotonic()
+    counts: list[Count] = []
     try:
-        counts = run(chosen)
+        for tier in chosen:
+            print(f"{f' {tier} ':=^{min(shutil.get_terminal_size().columns, 110)}}", flush=True)
+            began = time.monotonic()
+            count = TIERS[tier]()
+            counts.append(judged(replace(count, seconds=time.monotonic() - began)))
+            print(counts[-1], flush=True)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    heading("summary")
-    for count in [*counts, replace(total(counts), seconds=time.monotonic() - began)]:
+    print(f"{' summary ':=^{min(shutil.get_terminal_size().columns, 110)}}")
+    for count in [*counts, total(counts)]:
         print(count)
     return 1 if any(count.failed for count in counts) else 0
 

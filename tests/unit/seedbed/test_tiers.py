@@ -1,5 +1,4 @@
 import json
-import threading
 
 import pytest
 
@@ -60,8 +59,8 @@ def test_one_failure_fails_the_whole_run_after_all_tiers_have_run(monkeypatch, c
         tiers,
         "TIERS",
         {
-            "one": lambda politely: ran.append("one") or Count("one", 5, failed),
-            "two": lambda politely: ran.append("two") or Count("two", 7),
+            "one": lambda: ran.append("one") or Count("one", 5, failed),
+            "two": lambda: ran.append("two") or Count("two", 7),
         },
     )
     assert tiers.main([]) == code
@@ -74,79 +73,8 @@ def test_a_program_that_outlasts_its_limit_is_ended_with_the_code_of_timeout(cap
     assert (code, lines) == (124, ["begun\n"])
 
 
-@pytest.mark.parametrize(("gibibytes", "workers"), [(2, 1), (10, 2), (16, 3), (64, 4)])
+@pytest.mark.parametrize(("gibibytes", "workers"), [(2, 1), (10, 2), (16, 3), (64, 3)])
 def test_no_more_groups_of_hosts_run_at_once_than_the_memory_bears(monkeypatch, gibibytes, workers):
     sizes = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": gibibytes << 18}
     monkeypatch.setattr(tiers.os, "sysconf", sizes.__getitem__)
     assert tiers.lab_workers() == workers
-
-
-@pytest.fixture
-def tiers_of_this_test(monkeypatch):
-    """Tiers that say when they begin; the lab waits for the engine to be through, as it does where hosts boot slowly."""
-    engine_is_through = threading.Event()
-
-    def engine(politely):
-        print(f"engine, politely: {politely}")
-        engine_is_through.set()
-        return Count("engine", 2)
-
-    def lab(voice=None):
-        voice = voice or tiers.Voice()
-        voice.say("a host boots\n")
-        assert engine_is_through.wait(20)
-        return Count("lab", 3)
-
-    monkeypatch.setattr(tiers, "prepare_lab", lambda: print("what it boots"))
-    monkeypatch.setattr(tiers, "run_lab", lab)
-    monkeypatch.setattr(tiers, "TIERS", {**tiers.TIERS, "engine": engine, "lint": lambda politely: Count("lint", 1)})
-
-
-def test_the_lab_runs_beside_the_tiers_before_it_and_speaks_after_them(tiers_of_this_test, capsys):
-    assert tiers.main(["lint", "engine", "lab"]) == 0
-    said = [line.strip("= ") for line in capsys.readouterr().out.splitlines()]
-    order = [
-        "lint",
-        "lab begins",
-        "what it boots",
-        "engine",
-        "engine, politely: True",
-        "lab",
-        "a host boots",
-        "summary",
-    ]
-    assert [line for line in said if line in order] == order
-    assert any(line.startswith("total:   6 passed") for line in said)
-
-
-def test_a_lab_that_cannot_run_here_is_skipped_and_nobody_is_polite(tiers_of_this_test, monkeypatch, capsys):
-    monkeypatch.setattr(tiers, "prepare_lab", lambda: Count("lab", skipped=4, note="needs root"))
-    assert tiers.main(["engine", "lab"]) == 0
-    said = capsys.readouterr().out
-    assert "engine, politely: False" in said
-    assert "lab:     0 passed, 0 failed, 4 skipped in 0 s (needs root)" in said
-
-
-def test_an_interruption_ends_what_runs_beside(tiers_of_this_test, monkeypatch):
-    ended = threading.Event()
-
-    def lab(voice):
-        assert voice.stopped.wait(20)
-        ended.set()
-        return Count("lab", 1)
-
-    def engine(politely):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(tiers, "run_lab", lab)
-    monkeypatch.setitem(tiers.TIERS, "engine", engine)
-    assert tiers.main(["engine", "lab"]) == tiers.INTERRUPTED
-    assert ended.is_set()
-
-
-def test_a_program_whose_tier_is_stopped_is_ended_as_by_an_interruption():
-    voice = tiers.Voice()
-    voice.stopped.set()
-    program = ["sh", "-c", "trap 'echo cleaned up; exit' INT; while :; do sleep 0.05; done"]
-    code, _ = tiers.stream(program, limit=30, voice=voice)
-    assert code == tiers.INTERRUPTED
