@@ -54,7 +54,7 @@ def render(folder: Path, step: str, variables: Mapping[str, str]) -> Step:
         f'[ "$(echo "$SCRIPTS" | sha256sum)" = "{hashlib.sha256(bundle().encode()).hexdigest()}  -" ] || {{\n'
         f'echo "$NODE $STEP: FAILED: no scripts, or of another seedbed. Next: '
         f"pulumi up --replace '**::$NODE-scripts*'\" >&2; exit 1; }}\n"
-        f'source <(echo "$SCRIPTS")\n{"; ".join(map(_function, files))}\nmain; exit 0\n'
+        f'eval "$SCRIPTS"\n{"; ".join(map(_function, files))}\nmain; exit 0\n'
     )
     return Step(name=step, text=text, digest=digest)
 

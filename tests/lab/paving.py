@@ -156,9 +156,12 @@ class Ground:
         """
         self.generation += 1
         self.stack.change(self._without_agents)
-        for host in self.lab.host_names():
-            if host.startswith("agent"):
-                self.lab.remove_host(host)
+        gone = [host for host in self.lab.host_names() if host.startswith("agent")]
+        for host in gone:
+            self.lab.remove_host(host)
+        if gone:
+            # Else each `up` would wait until the cluster has noticed that they are dead.
+            self.stack.kubectl("delete", "node", "--ignore-not-found", *gone)
         places = dict(enumerate(letters))
         for image in Image:
             chosen = {i: letter for i, letter in places.items() if (letter in bare) == (image is Image.BARE)}
@@ -169,7 +172,10 @@ class Ground:
 
     def _without_agents(self, config: dict[str, Any]) -> None:
         machines = config["seedbed:machines"]
-        config["seedbed:machines"] = {name: machines[name] for name in machines if not name.startswith("agent")}
+        agents = [name for name in machines if name.startswith("agent")]
+        left = [f"{name}-{machines[name].get('generation', 1)}" for name in agents]
+        config["seedbed:retire"] = [*config.get("seedbed:retire", []), *left]
+        config["seedbed:machines"] = {name: machines[name] for name in machines if name not in agents}
 
     def _with_agents(self, config: dict[str, Any], letters: dict[int, str]) -> None:
         for i, letter in letters.items():

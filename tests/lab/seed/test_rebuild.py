@@ -53,6 +53,7 @@ def uid(stack: Stack) -> str:
 def test_destroy_asks_nothing_of_a_cluster_that_is_down(stack: Stack) -> None:
     for host in (SERVER, AGENT):
         assert stack.lab.cut(host)
-    done = stack.pulumi("destroy", "--yes", "--skip-preview", check=False, timeout=60)
+    stack.change(lambda config: config.update({"seedbed:retire": [SERVER, AGENT]}))
+    done = stack.pulumi("destroy", "--run-program", "--yes", "--skip-preview", check=False, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(stack.pulumi("stack", "export").stdout)["deployment"].get("resources", []) == []

@@ -191,7 +191,8 @@ def test_an_engine_that_nobody_can_be_shown_is_asked_to_end_and_may_finish_its_s
         raise BrokenPipeError
 
     act = (
-        f"trap 'touch {tmp_path / 'asked'}' INT; echo 'Updating (dev):'; sleep 0.5; "
+        f"trap 'touch {tmp_path / 'asked'}' INT; echo 'Updating (dev):'; "
+        f"until [ -e {tmp_path / 'asked'} ]; do sleep 0.1; done; "
         f"head -c 100000 /dev/zero | tr '\\0' x; touch {tmp_path / 'finished'}"
     )
     with pytest.raises(BrokenPipeError):
