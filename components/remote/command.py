@@ -11,8 +11,8 @@ from components.metal.host import Host
 from components.remote.script import REMOTE_FILE, Step, bundle, command, stdin
 
 # What a step was first run with is what it stays: a changed key, address or text never runs it again (design rule 7).
-FROZEN = ("addPreviousOutputInEnv", "connection", "create", "logging", "stdin", "update")
-FROZEN_COPY = ("connection", "remotePath", "source")
+# All of it, by one word: the state has a list of names with each step.
+FROZEN = ("*",)
 
 ROOT = Path(__file__).parents[2]
 BUNDLE = Path(".tools", "scripts.sh")
@@ -93,7 +93,7 @@ def copy_scripts(
         opts=pulumi.ResourceOptions(
             parent=parent,
             depends_on=list(after),
-            ignore_changes=list(FROZEN_COPY),
+            ignore_changes=list(FROZEN),
             custom_timeouts=pulumi.CustomTimeouts(create=f"{dial_seconds + COPY_SECONDS + MARGIN_SECONDS}s"),
         ),
     )
