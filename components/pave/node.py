@@ -115,8 +115,8 @@ class Node(pulumi.ComponentResource):
         """What the step that joins reads, known when the machine is about to join and may."""
         # Of the same resources in a preview, which knows no more of them than the name: a plan is applied by what it was
         # made of, and one whose dependencies are others is given up halfway.
-        may = member.urn if pulumi.runtime.is_dry_run() else allowed
-        return pulumi.Output.all(self._args.secrets, may).apply(lambda found: str(found[0]))
+        may: pulumi.Input[str] = "" if pulumi.runtime.is_dry_run() else _awaited(allowed)
+        return pulumi.Output.all(self._args.secrets, member.urn, may).apply(lambda found: str(found[0]))
 
     def _step(
         self, step: Step, after: tuple[pulumi.Resource, ...], secrets: pulumi.Input[str] | None = None
@@ -130,3 +130,10 @@ class Node(pulumi.ComponentResource):
             after=after,
             secrets=secrets,
         )
+
+
+async def _awaited(output: pulumi.Output[Any]) -> str:
+    """Known even if what it waits for is not, as after a failure in an `up --continue-on-error`: the engine passes over a
+    step whose machine has failed, but not before it has looked at its inputs."""
+    await output.future()
+    return ""

@@ -147,7 +147,7 @@ def test_machines_that_are_cut_frozen_or_cut_off_during_a_step_are_named_and_pav
     said = paved.fails(run, 3 * STEP_BOUND)
     for thread in threads:
         thread.join(10)
-    assert failures(said).keys() == faults.keys()
+    assert failures(said).keys() == faults.keys(), said
 
     lab.power_on(cut)
     lab.thaw(frozen)
