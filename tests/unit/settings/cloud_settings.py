@@ -1,12 +1,12 @@
 """A stack at DigitalOcean as the tests of its settings have it, and what is wrong with a changed one."""
 
-import copy
 from typing import Any
 
 import pytest
 
 from stacks.config import ROOT
 from stacks.settings import Settings, SettingsError, parse
+from tests.unit.settings.changes import changed_in
 
 GOOD: dict[str, Any] = {
     "cluster": {"init": "server-a-1"},
@@ -34,18 +34,8 @@ POOLS = "seedbed:pools"
 
 
 def changed(**paths: Any) -> dict[str, Any]:
-    """GOOD with `a__b=value` set, or removed where the value is `...`; underscores in names are hyphens."""
-    config = copy.deepcopy(GOOD)
-    for path, value in paths.items():
-        *parents, last = [part.replace("_", "-") for part in path.split("__")]
-        at = config
-        for parent in parents:
-            at = at.setdefault(parent, {})
-        if value is ...:
-            del at[last]
-        else:
-            at[last] = value
-    return config
+    """GOOD with `a__b=value` set, as `changed_in` does."""
+    return changed_in(GOOD, paths)
 
 
 def settings(stack: str | None = "test", **paths: Any) -> Settings:

@@ -1,6 +1,5 @@
 """Every error of the settings at once, each with its place and its remedy."""
 
-import copy
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import yaml
 
 from stacks.config import ROOT, from_file
 from stacks.settings import Role, SettingsError, parse
+from tests.unit.settings.changes import changed_in
 
 GOOD: dict[str, Any] = {
     "cluster": {"init": "server-a-1"},
@@ -22,18 +22,8 @@ GOOD: dict[str, Any] = {
 
 
 def changed(**paths: Any) -> dict[str, Any]:
-    """GOOD with `a__b=value` set, or removed where the value is `...`; underscores in names are hyphens."""
-    config = copy.deepcopy(GOOD)
-    for path, value in paths.items():
-        *parents, last = [part.replace("_", "-") for part in path.split("__")]
-        at = config
-        for parent in parents:
-            at = at.setdefault(parent, {})
-        if value is ...:
-            del at[last]
-        else:
-            at[last] = value
-    return config
+    """GOOD with `a__b=value` set, as `changed_in` does."""
+    return changed_in(GOOD, paths)
 
 
 def problems(config: dict[str, Any], root: Path = ROOT) -> list[str]:
