@@ -1,6 +1,5 @@
 """A review of the prod stack, against the preview that it runs."""
 
-import subprocess
 from pathlib import Path
 
 from bench import measure, report
@@ -8,6 +7,7 @@ from bench.measure import Usage, interleaved, median, ratio
 from bench.preview import ROUNDS
 from bench.rehearsal import Rehearsal
 from bench.world import World
+from tests.clones import committed
 
 TARGET = 1.2
 PREVIEW = ("preview", "--json", "--show-sames", "--show-replacement-steps")
@@ -20,7 +20,7 @@ def run(rehearsal: Rehearsal) -> Path:
     before = report.load()
     folder = world.stack.root / ".review"
     folder.mkdir(exist_ok=True)
-    _commit(world.stack.root)
+    committed(world.stack.root)
     settings = ("--config-file", world.environment["SEEDBED_CONFIG_FILE"])
 
     def preview() -> Usage:
@@ -42,13 +42,6 @@ def reviewed(world: World, bundle: Path) -> Usage:
     """`seedbed review`, measured as a person starts it."""
     argv = [str(world.stack.root / ".venv" / "bin" / "python"), "-m", "seedbed", "review", world.stack.name]
     return measure.run([*argv, "--output", str(bundle)], world.stack.root, world.environment, 600)
-
-
-def _commit(root: Path) -> None:
-    """Makes the copy of the tree a clone: a review is of a commit."""
-    nobody = ("-c", "user.name=bench", "-c", "user.email=bench@example.org", "-c", "commit.gpgsign=false")
-    for arguments in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message", "bench")):
-        subprocess.run(["git", *nobody, *arguments], cwd=root, capture_output=True, timeout=120, check=True)
 
 
 def table(found: dict[str, list[Usage]]) -> str:

@@ -24,6 +24,9 @@ QUIET_SECONDS = 30.0
 
 INTERRUPTED = 130
 
+MOST_ONCE_MORE = 50
+"""With more failures than this it is not the machine that was busy."""
+
 
 @dataclass(frozen=True)
 class Count:
@@ -169,6 +172,19 @@ def run_pytest(tier: str, limit: float, *options: str) -> Count:
     return replace(count, failed=1, note=f"pytest ended with {code}")
 
 
+def run_crowded(tier: str, limit: float, *options: str) -> Count:
+    """As `run_pytest`; what fails beside others is run once more, alone, counts as it does then, and is spoken of (ADR 21)."""
+    first = run_pytest(tier, limit, *options)
+    if not 0 < first.failed <= MOST_ONCE_MORE:
+        return first
+    print(f"{first.failed} failed beside others: once more, alone", flush=True)
+    alone = run_pytest(tier, limit, "-v", "--last-failed", "--last-failed-no-failures=none")
+    if not alone.passed:
+        return first
+    note = f"{alone.passed} of these failed beside others and passed alone"
+    return replace(first, passed=first.passed + alone.passed, failed=alone.failed, note=note)
+
+
 def run_go() -> Count:
     """The Go tests of every module of the lab."""
     from tools.gobuild import find_go, wanted_go
@@ -214,10 +230,9 @@ def run_engine() -> Count:
         toolchain.ensure(Progress())
     except ToolError as error:
         return Count("engine", failed=1, note=str(error))
-    # A test waits for the engine most of its time; those of one file may share what it started.
     # A test waits for the engine some of its time; those of one file may share what it started.
     workers = min((os.cpu_count() or 1) + 1, 4)
-    return run_pytest("engine", 1800, "-q", "-n", str(workers), "--dist", "loadfile")
+    return run_crowded("engine", 1800, "-q", "-n", str(workers), "--dist", "loadfile")
 
 
 def run_lab() -> Count:
@@ -235,7 +250,7 @@ def run_lab() -> Count:
         image.ensure(Progress(), image.Image.PREPARED)
     except (LabError, ToolError) as error:
         return Count("lab", failed=1, note=str(error))
-    return run_pytest("lab", 3600, "-v", "-n", str(lab_workers()), "--dist", "loadscope", "--no-loadscope-reorder")
+    return run_crowded("lab", 3600, "-v", "-n", str(lab_workers()), "--dist", "loadscope", "--no-loadscope-reorder")
 
 
 def lab_workers() -> int:

@@ -8,7 +8,6 @@ previews ask nothing of the cloud; what one applies is seen by the others' cloud
 import asyncio
 import shutil
 import socket
-import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from lab.cloud.hypervisor import Machine
 from lab.cloud.paper import PaperHypervisor
 from lab.cloud.spaces import Spaces
 from seedbed.commands import init
+from tests.clones import committed, git
 from tests.engine.conformance.cloud import PaperCloud, paper_cloud
 from tests.engine.harness import Engine
 from tests.engine.metal import ENVIRONMENT, QUICK, UNLIMITED
@@ -151,19 +151,6 @@ class Deployed:
         return Reviewed(made, folder / "state", self.port)
 
 
-def committed(root: Path) -> str:
-    """Commits all that is in the work tree, as nobody in particular; returns the commit."""
-    _git(root, "add", "--all")
-    _git(root, "commit", "--quiet", "--allow-empty", "--message", "test")
-    return _git(root, "rev-parse", "HEAD").strip()
-
-
-def _git(root: Path, *arguments: str) -> str:
-    nobody = ("-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
-    argv = ["git", *nobody, *arguments]
-    return subprocess.run(argv, cwd=root, capture_output=True, text=True, timeout=60, check=True).stdout
-
-
 def settings() -> dict[str, Any]:
     """The committed settings of the stack, without the seed."""
     document: dict[str, Any] = yaml.safe_load((CLONE / f"Pulumi.{STACK}.yaml").read_text())
@@ -194,7 +181,7 @@ def deployed(folder: Path, toolchain: Toolchain, spaces: Spaces) -> Iterator[Dep
             (engine.folder / f"Pulumi.{STACK}.yaml").write_text(yaml.safe_dump(settings(), sort_keys=False))
             init.initialise(STACK, engine.env, engine.folder)
             engine.up()
-            _git(engine.folder, "init", "--quiet")
+            git(engine.folder, "init", "--quiet")
             # A linked folder is not what `.venv/` in .gitignore means.
             (engine.folder / ".git" / "info" / "exclude").write_text(".venv\n")
             committed(engine.folder)

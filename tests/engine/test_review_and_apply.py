@@ -14,6 +14,7 @@ import yaml
 
 from seedbed.passphrase import Crypter
 from stacks.identity import Identity
+from tests.clones import git
 from tests.engine.reviewed import STACK, Deployed, Reviewed
 from tests.lab import secret_search
 from tools.toolchain import CLONE
@@ -109,7 +110,7 @@ def asked(prod: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Clone:
 def clone(asked: Clone, tmp_path: Path) -> Iterator[Clone]:
     """The clone after the review; what a test does to it is undone."""
     state, cli = asked.reviewed.state, asked.root / ".tools" / "bin" / "pulumi"
-    head = _git(asked.root, "rev-parse", "HEAD")
+    head = git(asked.root, "rev-parse", "HEAD")
     shutil.copytree(state, tmp_path / "state")
     shutil.copy2(cli, tmp_path / "pulumi", follow_symlinks=False)
     try:
@@ -119,11 +120,7 @@ def clone(asked: Clone, tmp_path: Path) -> Iterator[Clone]:
         shutil.copytree(tmp_path / "state", state)
         cli.unlink()
         shutil.copy2(tmp_path / "pulumi", cli, follow_symlinks=False)
-        _git(asked.root, "reset", "--quiet", "--hard", head)
-
-
-def _git(root: Path, *arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+        git(asked.root, "reset", "--quiet", "--hard", head)
 
 
 def test_a_review_prints_its_report_and_writes_it_into_the_bundle(asked: Clone) -> None:

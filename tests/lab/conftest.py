@@ -25,16 +25,21 @@ OWNER = "owner"
 SHARED = ("rehearsal", "seed")
 """Folders whose files share a stack."""
 
-LONGEST_FIRST = (
-    "rehearsal",
-    "seed",
+FIRST = ("rehearsal", "seed")
+LAST = (
     "replacing/test_servers.py",
     "replacing/test_agents.py",
     "test_faults.py",
     "test_seed_faults.py",
     "test_first_light.py",
 )
-"""Groups of tests in the order in which they begin, where several run at once; all others follow."""
+"""The long groups of tests in the order in which they begin, where several run at once. All others, of a host or two, come
+between: beside the two with the most machines a third one of that kind would have all of them wait for each other."""
+
+LAST_WORDS = 3000
+"""Characters of a failure that are shown when it happens."""
+
+_told: set[str] = set()
 
 
 class ByStack(LoadScopeScheduling):  # type: ignore[misc]
@@ -68,9 +73,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         items[place] = item
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Says at once why a test has failed: its group may take minutes yet, and all of them half an hour."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ and report.longreprtext not in _told:
+        _told.add(report.longreprtext)
+        print(f"\n{report.nodeid}:\n{report.longreprtext[-LAST_WORDS:]}", flush=True)
+
+
 def _rank(item: pytest.Item) -> int:
     group = _group(item.nodeid.partition("::")[0])
-    return LONGEST_FIRST.index(group) if group in LONGEST_FIRST else len(LONGEST_FIRST)
+    order = (*FIRST, "", *LAST)
+    return order.index(group if group in order else "")
 
 
 def _group(path: str) -> str:
@@ -98,12 +111,21 @@ def host_specs(
 
 def new_spec(operator: tuple[str, str] | None = None, ca_certificates: Sequence[str] = ()) -> LabSpec:
     """A lab that does not exist yet; `operator` is (private, public)."""
-    taken = {claim.subnet for claim in machine.claims()}
-    # Any of them: another session that looks now, before this lab has claimed its subnet, must not come to the same.
-    subnet = secrets.choice([s for s in (IPv4Network(f"10.77.{n}.0/24") for n in range(100, 200)) if s not in taken])
     private, public = operator or new_key()
     name = f"t{secrets.token_hex(3)}"
-    return LabSpec(name, ROOT / name, subnet, public, private, tuple(ca_certificates))
+    return LabSpec(name, ROOT / name, _free_subnet(), public, private, tuple(ca_certificates))
+
+
+def _free_subnet() -> IPv4Network:
+    """One that no lab has claimed, and that no other worker of this run takes before this one's lab claims it.
+
+    Any of them, so that another run that looks at the same time hardly comes to the same.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    taken = {claim.subnet for claim in machine.claims()}
+    own = (IPv4Network(f"10.77.{number}.0/24") for number in range(100 + worker, 200, workers))
+    return secrets.choice([subnet for subnet in own if subnet not in taken])
 
 
 LabFactory = Callable[..., Lab]

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,7 +11,9 @@ from unittest import mock
 
 from lab.image import VARIABLE, Image
 from lab.stack_lab import StackLab
+from seedbed.commands.review import CODES
 from stacks.config import from_file
+from tests.clones import committed
 from tests.lab.conftest import new_spec
 from tests.lab.paving import Ground
 from tests.lab.stacks import Stack
@@ -96,6 +99,27 @@ class Cluster(Ground):
     def full_name(self, name: str) -> str:
         """With its generation."""
         return f"{name}-{self.machines()[name].get('generation', 1)}"
+
+    def applies(self, *in_the_report: str) -> str:
+        """`seedbed apply` of a `seedbed review` of what the stack's file says now; the output of the former, which ends well.
+
+        Each of `in_the_report` has to be in what the review says, which a person has to have read.
+        """
+        committed(self.stack.root)
+        bundle = self.stack.root / ".review" / "test.zip"
+        review = self._seedbed("review", self.stack.name, "--output", str(bundle))
+        assert review.returncode == CODES["needs eyes"], review.stdout + review.stderr
+        assert [text for text in in_the_report if text not in review.stdout] == [], review.stdout
+        apply = self._seedbed("apply", str(bundle))
+        assert apply.returncode == 0, apply.stdout + apply.stderr
+        return apply.stdout
+
+    def _seedbed(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [str(self.stack.root / ".venv" / "bin" / "seedbed"), *arguments],
+            cwd=self.stack.root, env=self.environment, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=400, check=False,
+        )  # fmt: skip
 
     def delete_host(self, full_name: str) -> None:
         """As whoever owns the machine does it when the machine has left."""

@@ -199,7 +199,7 @@ def test_the_server_that_made_the_cluster_is_replaced_when_its_successor_has_joi
     run = cluster.up()
     cordoned = lambda: bool(day.first.nodes()[old]["spec"].get("unschedulable"))  # noqa: E731
     day.is_killed(run, cordoned, f"{old} was cordoned")
-    day.completes()
+    cluster.applies(f"**out** `{old}`", "**quorum**")
     has_left(day, old, new)
     day.is_right(new, b, c)
 
@@ -240,7 +240,7 @@ def test_another_server_is_replaced_though_each_up_but_the_last_is_killed_and_a_
     cluster.kubectl("delete", "deployment,poddisruptionbudget", "stays", server=a)
     stopped = lambda: cluster.lab.ssh(old, "systemctl is-active k3s", check=False).stdout.strip() == "inactive"  # noqa: E731
     day.is_killed(cluster.up(), stopped, f"k3s on {old} had ended")
-    day.completes()
+    cluster.applies(f"**out** `{old}`", "**quorum**")
     has_left(day, old, new)
     day.is_right(a, new, c)
 
@@ -273,16 +273,22 @@ def test_beside_a_dead_server_none_is_replaced_and_when_it_has_left_the_next_one
     before = cluster.stack.settings_file.read_text()
     _, new = cluster.bump("server-b")
     cluster.retire(b)
-    # Who only follows may not notice that another follower is dead. It would let the new one join, and the gate would refuse.
+    # Who only follows may not notice that another follower is dead.
     leads_etcd(day, a, (a, b, dead))
     assert cluster.lab.cut(dead)
     wait_until(lambda: day.first.servers()[dead][1] != "True", f"etcd to miss {dead}", FOR_WHOM)
-    failed = day.fails(STEP_BOUND)
-    assert failed.keys() == {f"{new}-k3s"}
-    assert "the cluster takes no new server while one that it has is dead" in failed[f"{new}-k3s"]
-    assert "next: start that one again, or remove it first: " in failed[f"{new}-k3s"]
+    said = cluster.fails(cluster.up(), STEP_BOUND)
+    print(said)  # shown where the test fails
     assert day.pids(a, b) == pids
-    assert set(day.first.servers()) == {a, b, dead}
+    if f"{new}-k3s" in failures(said):
+        assert "the cluster takes no new server while one that it has is dead" in failures(said)[f"{new}-k3s"]
+        assert "next: start that one again, or remove it first: " in failures(said)[f"{new}-k3s"]
+        assert set(day.first.servers()) == {a, b, dead}
+    else:
+        # Nor does the leader every time, and then it lets the new one in. The gate has eyes of its own.
+        assert f"{b} must not leave now: another server is not well: {dead} is not Ready and does not vote" in said
+        assert "Make it well first, then run `pulumi up` again" in said
+        assert set(day.first.servers()) == {a, b, dead, new}
 
     cluster.stack.settings_file.write_text(before)
     cluster.drop("server-c")

@@ -68,6 +68,50 @@ def test_one_failure_fails_the_whole_run_after_all_tiers_have_run(monkeypatch, c
     assert f"total:   12 passed, {failed} failed, 0 skipped" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("first", "alone", "count"),
+    [
+        (Count("lab", 9, 0), None, (9, 0)),
+        (Count("lab", 7, 2, 1), Count("lab", 2), (9, 0)),
+        (Count("lab", 7, 2, 1), Count("lab", 1, 1), (8, 1)),
+        (Count("lab", 7, 2, 1), Count("lab", 0, 2), (7, 2)),
+        (Count("lab", 9, 1, 0, note="pytest ended with 3"), Count("lab", 0, 1, note="pytest ended with 5"), (9, 1)),
+        (Count("lab", 9, 51), None, (9, 51)),
+    ],
+)
+def test_what_fails_beside_others_counts_as_it_does_alone(monkeypatch, first, alone, count):
+    runs = [first, alone]
+    monkeypatch.setattr(tiers, "run_pytest", lambda *_: runs.pop(0))
+    found = tiers.run_crowded("lab", 1.0)
+    assert (found.passed, found.failed) == count
+    assert runs == ([alone] if alone is None else [])
+    assert ("passed alone" in found.note) is (found.passed > first.passed)
+
+
+@pytest.mark.parametrize("is_cured", [True, False])
+def test_only_what_has_failed_is_run_once_more(monkeypatch, tmp_path, is_cured):
+    """A test that fails the first time it runs, and one that shall not run again."""
+    monkeypatch.setattr(tiers, "ROOT", tmp_path)
+    folder = tmp_path / "tests" / "lab"
+    folder.mkdir(parents=True)
+    (folder / "test_it.py").write_text(
+        f"""
+from pathlib import Path
+def seen(name):
+    with (Path(__file__).parent / name).open("a") as file:
+        return file.write(".") and file.tell()
+def test_once():
+    assert seen("once") == 1
+def test_flaky():
+    assert seen("flaky") == 2 and {is_cured}
+"""
+    )
+    found = tiers.run_crowded("lab", 60.0, "-q")
+    assert (found.passed, found.failed) == ((2, 0) if is_cured else (1, 1))
+    assert (folder / "once").read_text() == "."
+    assert (folder / "flaky").read_text() == ".."
+
+
 def test_a_program_that_outlasts_its_limit_is_ended_with_the_code_of_timeout(capsys):
     code, lines = tiers.stream(["sh", "-c", "echo begun; sleep 60"], limit=0.5)
     assert (code, lines) == (124, ["begun\n"])
