@@ -15,12 +15,12 @@ import yaml
 from seedbed.passphrase import Crypter
 from stacks.identity import Identity
 from tests.clones import git
-from tests.engine.reviewed import STACK, Deployed, Reviewed
+from tests.engine.reviewed import STACK, Deployed, Reviewed, a_rule_for_the_world
 from tests.lab import secret_search
 from tools.toolchain import CLONE
 
 SECONDS = 180
-NOTHING, SAFE = 0, 2
+NOTHING, SAFE, NEEDS_EYES = 0, 2, 3
 
 WRAPPER = """#!/bin/sh
 {before}
@@ -180,6 +180,28 @@ def test_what_was_reviewed_is_applied_and_cannot_be_applied_again(clone: Clone) 
     again = clone.apply()
     assert again.returncode == 1
     assert "state: agent-c-1 is new" in again.stderr
+
+
+def test_a_firewall_that_is_opened_to_the_world_is_applied_as_it_was_read(clone: Clone, prod: Deployed) -> None:
+    a_rule_for_the_world(clone.root)
+    clone.reviewed.change(lambda settings: settings["seedbed:pools"]["agents"]["machines"].pop("agent-c"))
+    bundle = clone.root / ".review" / "world" / "bundle.zip"
+    review = clone.seedbed("review", STACK, "--output", str(bundle))
+    assert review.returncode == NEEDS_EYES, review.stderr
+    assert "to **the whole internet**" in review.stdout
+    assert "0.0.0.0/0" not in inbound(prod)
+    applied = clone.seedbed("apply", str(bundle))
+    assert applied.returncode == 0, applied.stdout + applied.stderr
+    assert "0.0.0.0/0" in inbound(prod)
+
+
+def inbound(prod: Deployed) -> set[str]:
+    """Who reaches the machines at the port at which one logs in."""
+    [firewall] = [
+        one for one in prod.cloud.request("GET", "/v2/firewalls")["firewalls"] if one["name"] == f"seedbed-{STACK}"
+    ]
+    rules = [rule for rule in firewall["inbound_rules"] if rule["ports"] == str(prod.port)]
+    return {address for rule in rules for address in rule["sources"].get("addresses", [])}
 
 
 def test_a_plan_of_another_state_is_not_applied(clone: Clone) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from seedbed.review import Facts, Verdict, assess
-from tests.engine.reviewed import STACK, Reviewed
+from tests.engine.reviewed import STACK, Reviewed, a_rule_for_the_world
 
 GOLDEN = Path(__file__).parent / "golden" / "review"
 UPDATE = "SEEDBED_UPDATE_GOLDEN"
@@ -49,13 +49,6 @@ def one_server_replaced(settings: Settings) -> None:
 
 def operators_from_everywhere(settings: Settings) -> None:
     settings["seedbed:digitalocean"]["operators"]["home"] = "0.0.0.0/0"
-
-
-def a_rule_for_the_world(root: Path) -> None:
-    file = root / "components" / "metal" / "digitalocean" / "network.py"
-    ours = "source_addresses=sorted(set(self._args.operators.values()))"
-    assert file.read_text().count(ours) == 1
-    file.write_text(file.read_text().replace(ours, "source_addresses=list(WORLD)"))
 
 
 def one_volume_less(settings: Settings) -> None:
