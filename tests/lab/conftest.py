@@ -25,16 +25,16 @@ OWNER = "owner"
 SHARED = ("rehearsal", "seed")
 """Folders whose files share a stack."""
 
-FIRST = ("rehearsal", "seed")
-LAST = (
+LONGEST_FIRST = (
+    "rehearsal",
+    "seed",
     "replacing/test_servers.py",
     "replacing/test_agents.py",
     "test_faults.py",
     "test_seed_faults.py",
     "test_first_light.py",
 )
-"""The long groups of tests in the order in which they begin, where several run at once. All others, of a host or two, come
-between: beside the two with the most machines a third one of that kind would have all of them wait for each other."""
+"""Groups of tests in the order in which they begin, where several run at once; all others follow."""
 
 LAST_WORDS = 3000
 """Characters of a failure that are shown when it happens."""
@@ -82,8 +82,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 def _rank(item: pytest.Item) -> int:
     group = _group(item.nodeid.partition("::")[0])
-    order = (*FIRST, "", *LAST)
-    return order.index(group if group in order else "")
+    return LONGEST_FIRST.index(group) if group in LONGEST_FIRST else len(LONGEST_FIRST)
 
 
 def _group(path: str) -> str:
