@@ -293,6 +293,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     unknown = sorted(set(chosen) - set(TIERS))
     if unknown:
         parser.error(f"no tier {', '.join(unknown)}; there are {', '.join(TIERS)}")
+    # `make test &` in a script begins with ^C ignored, and a shell that begins so can never trap it: some tests would wait for ever.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     counts: list[Count] = []
     try:
         for tier in chosen:
