@@ -15,7 +15,7 @@ from components.seed import Seed, SeedArgs
 from components.seed.manifests import Repository
 from stacks.afterwards import warn_when_done
 from stacks.config import stack_file
-from stacks.generations import Record, record, version_problems, warning
+from stacks.generations import Record, record, role_problems, version_problems, warning
 from stacks.identity import ADMIN_GROUP, Identity, kubeconfig
 from stacks.metal import metal
 from stacks.model import PROJECT
@@ -100,7 +100,7 @@ class Cluster(pulumi.ComponentResource):
         settings = self._settings
         there = {name: await found.future() for name, found in paved.items() if await found.is_known()}
         records = {name: found for name, found in there.items() if found is not None}
-        self._refuse(version_problems(settings, records))
+        self._refuse([*role_problems(settings, records), *version_problems(settings, records)])
         if pulumi.runtime.is_dry_run():
             for name, found in sorted(records.items()):
                 if text := warning(settings, name, found):
@@ -114,7 +114,8 @@ class Cluster(pulumi.ComponentResource):
         """
         self._known[name] = paved
         machines = {known: self._settings.machines[known] for known in self._known}
-        self._refuse(version_problems(replace(self._settings, machines=machines), self._known))
+        settings = replace(self._settings, machines=machines)
+        self._refuse([*role_problems(settings, self._known), *version_problems(settings, self._known)])
 
     def _refuse(self, problems: Iterable[str]) -> None:
         if found := list(problems):

@@ -1,12 +1,14 @@
 """The machines of a stack at DigitalOcean: one network, one droplet for each machine, and what outlives them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pulumi
 import pulumi_digitalocean as digitalocean
 
 from components.metal.digitalocean import cost, storage
+from components.metal.digitalocean.catalogue import SIZES
 from components.metal.digitalocean.droplet import DropletHost, DropletHostArgs
 from components.metal.digitalocean.network import Dns, Network, NetworkArgs
 from components.metal.host import Host
@@ -53,7 +55,7 @@ class DigitalOceanMetal:
         self._project([*self._volumes.values(), *self._addresses.values()])
         address = self._network.balancer.ip
         self.api_url: str | pulumi.Output[str] = pulumi.Output.concat("https://", address, f":{k3s.API_PORT}")
-        self.tls_sans = [*settings.cluster.tls_sans, *self._dns_names()]
+        self.tls_sans = [*settings.cluster.tls_sans, *cloud.api_names]
         self.late: pulumi.Output[k3s.Late] | None = self._late(address)
         self.reachable: tuple[pulumi.Resource, ...] = (self._network.balancer_firewall,)
 
@@ -115,11 +117,6 @@ class DigitalOceanMetal:
             environment="Production",
             resources=owned,
         )
-
-    def _dns_names(self) -> list[str]:
-        dns = self._cloud.dns
-        # A certificate of k3s cannot have a wildcard, which is for the web anyway.
-        return [f"{name}.{dns.zone}" for name in dns.names if "*" not in name] if dns else []
 
     def _late(self, address: pulumi.Output[str]) -> pulumi.Output[k3s.Late]:
         if self._snapshots is None:
@@ -199,5 +196,20 @@ class DigitalOceanMetal:
                 }
                 for name, host in self._hosts.items()
             },
-            "monthlyCost": cost.output(self._cloud.order),
+            "monthlyCost": self._monthly_cost(),
         }
+
+    def _monthly_cost(self) -> pulumi.Output[dict[str, str]]:
+        """Of the droplets as they are: their sizes are frozen with their generations."""
+        order = self._cloud.order
+        droplets = {
+            name: {"size": host.droplet.size, "backups": host.droplet.backups} for name, host in self._hosts.items()
+        }
+
+        def priced(there: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+            sizes = {name: droplet["size"] for name, droplet in there.items() if droplet["size"] in SIZES}
+            backups = frozenset(name for name, droplet in there.items() if droplet["backups"])
+            # One of a size that the table does not have was resized by hand, and counts as what it should be.
+            return cost.output(replace(order, sizes={**order.sizes, **sizes}, backups=backups))
+
+        return pulumi.Output.from_input(droplets).apply(priced)

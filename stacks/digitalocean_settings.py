@@ -29,6 +29,9 @@ LARGEST_VPC, SMALLEST_VPC = 16, 28
 # The network's own, the gateway's and the broadcast address.
 NOT_FOR_MACHINES = 3
 
+SUFFIXES = ("server", "balancer")
+"""Behind the names of a stack's tag and firewall: those of `components.metal.digitalocean.network`."""
+
 WIDEST_OPERATORS = 8
 """A prefix shorter than this is the world by another name."""
 
@@ -52,10 +55,16 @@ _BUCKET = re.compile(r"[a-z0-9][-a-z0-9]{1,61}[a-z0-9]")
 _ENDPOINT = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?")
 _MOUNT = re.compile(r"(/[A-Za-z0-9_][A-Za-z0-9._-]*)+")
 _NOT_A_MOUNT = re.compile(
-    r"/(bin|boot|dev|etc|home|lib|lib64|proc|root|run|sbin|sys|tmp|usr|var|var/lib|var/log)(/etc)?"
+    r"/(home|tmp|var|var/lib|var/log)|/(bin|boot|dev|etc|lib|lib64|proc|root|run|sbin|sys|usr)(/.*)?"
 )
-# Docker is at work when a volume comes: `components.pave.node`.
-_DOCKERS = re.compile(r"/var/lib/(docker|containerd)(/.*)?")
+# Docker is at work when a volume comes: `components.pave.node`. What k3s has there is a machine's own, and dies with it.
+_TAKEN = (
+    (re.compile(r"/var/lib/(docker|containerd)(/.*)?"), "Docker's, which runs before a volume comes to its machine"),
+    (
+        re.compile(r"/var/lib/(rancher(/k3s(?!/storage(/|$))(/.*)?)?|kubelet(/.*)?|seedbed(/.*)?)"),
+        "k3s' or the paving's own, and another machine's would be found in it",
+    ),
+)
 _CRON_FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of month", 1, 31), ("month", 1, 12), ("day of week", 0, 6))
 _CRON_RANGE = re.compile(r"(\*|(?P<first>\d{1,2})(-(?P<last>\d{1,2}))?)(/(?P<step>\d{1,2}))?")
 
@@ -118,7 +127,7 @@ class DigitalOceanSettings(Model):
 
 @dataclass(frozen=True)
 class Snapshots:
-    """The checked settings of etcd's snapshots; `endpoint` is the URL of the region's Spaces."""
+    """The checked settings of etcd's snapshots; `endpoint` is the URL at which k3s finds the region's Spaces."""
 
     bucket: str
     cron: str
@@ -144,6 +153,11 @@ class DigitalOcean:
     def droplet(self, name: str) -> DropletSettings:
         """What the machine of this name is made with."""
         return next(pool.droplet for pool in self.pools.values() if name in pool.machines)
+
+    @property
+    def api_names(self) -> list[str]:
+        """The names in DNS by which the API is reached. A certificate of k3s cannot have a wildcard, which is for the web anyway."""
+        return [f"{name}.{self.dns.zone}" for name in self.dns.names if "*" not in name] if self.dns else []
 
     @property
     def order(self) -> Order:
@@ -186,9 +200,14 @@ def resolve(
         problems.append(
             f"{PATH}.loadBalancer.httpsNodePort: {settings.load_balancer.https_node_port} is HTTP's already"
         )
-    problems += _check_snapshots(settings.snapshots, settings.region)
+    problems += _check_snapshots(settings.snapshots, settings.region, stack)
     problems += _check_volumes(settings, machines, stack)
     problems += _check_reserved(settings, machines)
+    if stack is not None and (other := re.fullmatch(rf"(.+)-({'|'.join(SUFFIXES)})", stack)):
+        problems.append(
+            f"{PATH}: the stack's name {stack!r} gives it the tag or the firewall {PROJECT}-{stack} of a stack {other[1]!r}, so the one's "
+            "rules would be the other's; name it otherwise"
+        )
     if stack is not None and not _STACK.fullmatch(stack):
         problems.append(
             f"{PATH}: the stack's name {stack!r} is part of names at DigitalOcean, which have lower-case letters, digits and "
@@ -247,6 +266,10 @@ def _operators(operators: Mapping[str, str], problems: list[str]) -> dict[str, I
             )
         else:
             networks[name] = IPv4Network(network)
+    for wide in ipaddress.collapse_addresses(networks.values()):
+        if wide.prefixlen < WIDEST_OPERATORS:
+            parts = ", ".join(name for name, network in networks.items() if network.subnet_of(wide))
+            problems.append(f"{path}: {parts} together are {wide}, which opens SSH to the world; name fewer networks")
     return networks
 
 
@@ -267,7 +290,7 @@ def _check_dns(dns: Dns | None) -> Iterator[str]:
             yield f"{path}.names: {name} is there twice"
 
 
-def _check_snapshots(snapshots: SnapshotSettings | None, region: str) -> Iterator[str]:
+def _check_snapshots(snapshots: SnapshotSettings | None, region: str, stack: str | None) -> Iterator[str]:
     if snapshots is None:
         return
     path = f"{PATH}.snapshots"
@@ -276,11 +299,14 @@ def _check_snapshots(snapshots: SnapshotSettings | None, region: str) -> Iterato
             f"{path}.bucket: {snapshots.bucket!r} is not a bucket's name: 3 to 63 lower-case letters, digits and inner "
             "hyphens"
         )
+    if snapshots.bucket == f"{PROJECT}-{stack}-state":
+        yield f"{path}.bucket: {snapshots.bucket} is the name of the state's own bucket; take another one, such as {PROJECT}-{stack}-etcd"
     if snapshots.endpoint is not None and not _ENDPOINT.fullmatch(snapshots.endpoint):
         yield f"{path}.endpoint: {snapshots.endpoint!r} is not a URL such as https://fra1.digitaloceanspaces.com"
-    elif snapshots.endpoint is None and region in REGIONS and not REGIONS[region].spaces:
+    # The bucket is made there, and k3s gets a key of the account's, whatever the endpoint is called.
+    if region in REGIONS and not REGIONS[region].spaces:
         there = ", ".join(slug for slug, other in REGIONS.items() if other.spaces)
-        yield f"{path}: {region} has no Spaces; take a region that has ({there}), or name an endpoint"
+        yield f"{path}: {region} has no Spaces; take a region that has ({there}), or leave snapshots out"
     yield from _check_cron(snapshots.cron, f"{path}.cron")
 
 
@@ -327,14 +353,18 @@ def _check_volumes(settings: DigitalOceanSettings, machines: Mapping[str, Machin
             )
         if not _MOUNT.fullmatch(volume.mount) or _NOT_A_MOUNT.fullmatch(volume.mount):
             yield f"{path}.mount: {volume.mount!r} is not a folder of its own such as /var/lib/longhorn"
-        elif _DOCKERS.fullmatch(volume.mount):
-            yield (
-                f"{path}.mount: {volume.mount} is Docker's, which runs before a volume comes to its machine; take a folder of its "
-                "own such as /var/lib/longhorn"
-            )
+        elif whose := next((whose for taken, whose in _TAKEN if taken.fullmatch(volume.mount)), None):
+            yield f"{path}.mount: {volume.mount} is {whose}; take a folder of its own such as /var/lib/longhorn"
         first = mounts.setdefault((volume.machine, volume.mount), name)
         if first != name:
             yield f"{path}.mount: {volume.mount} of {volume.machine} is {first}'s already"
+    for (machine, mount), name in mounts.items():
+        around = next((place for other, place in mounts if other == machine and mount.startswith(f"{place}/")), None)
+        if around is not None:
+            yield (
+                f"{PATH}.volumes.{name}.mount: {mount} is inside {around}, which is {mounts[machine, around]}'s; take a folder "
+                "beside it"
+            )
     for machine in {volume.machine for volume in settings.volumes.values()} & machines.keys():
         count = sum(volume.machine == machine for volume in settings.volumes.values())
         if count > MOST_VOLUMES_OF_A_DROPLET:

@@ -64,8 +64,11 @@ def record(settings: Settings, name: str) -> dict[str, Any]:
                 volume: found.mount for volume, found in sorted(cloud.volumes.items()) if found.machine == name
             },
         }
+        if machine.role is Role.SERVER:
+            found["dns.names"] = sorted(cloud.api_names)
         if machine.role is Role.SERVER and cloud.snapshots is not None:
             found |= {
+                "snapshots.endpoint": cloud.snapshots.endpoint,
                 "snapshots.bucket": cloud.snapshots.bucket,
                 "snapshots.cron": cloud.snapshots.cron,
                 "snapshots.keep": cloud.snapshots.keep,
@@ -94,6 +97,25 @@ def warning(settings: Settings, name: str, paved: Record) -> str | None:
         f"{full_name} was paved with other settings: {', '.join(map(str, found))}. To adopt today's, replace it: "
         f"generation {settings.machines[name].generation + 1} for {name}, and {full_name} on {PROJECT}:retire"
     )
+
+
+def role_problems(settings: Settings, paved: Mapping[str, Record]) -> Iterator[str]:
+    """Machines that the settings have in another role than they were paved in: a server is one until it leaves, whatever it is called.
+
+    `paved` as in `version_problems`.
+    """
+    for name, old in sorted(paved.items()):
+        machine = settings.machines.get(name)
+        if machine is None or old["role"] == machine.role:
+            continue
+        full_name = settings.full_name(name)
+        path = (
+            f"{PROJECT}:machines.{name}" if machine.pool is None else f"{PROJECT}:pools.{machine.pool}.machines.{name}"
+        )
+        yield (
+            f"{path}: {full_name} was paved as {_a(old['role'])}, and stays one: put it back, or replace it by {_a(machine.role)}: generation "
+            f"{machine.generation + 1} for {name}, and {full_name} on {PROJECT}:retire"
+        )
 
 
 def version_problems(settings: Settings, paved: Mapping[str, Record]) -> Iterator[str]:
@@ -155,6 +177,10 @@ def _shown(value: object) -> str:
     if value is None:
         return NOTHING
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def _a(role: str) -> str:
+    return f"an {role}" if role == Role.AGENT else f"a {role}"
 
 
 def _listed(versions: Mapping[str, str]) -> str:

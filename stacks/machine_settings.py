@@ -18,6 +18,30 @@ _NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
 _HOST_KEY = re.compile(r"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI[A-Za-z0-9+/]{43}")
 _TAINT = re.compile(r"[^=:\s]+(=[^=:\s]*)?:(NoSchedule|PreferNoSchedule|NoExecute)")
 
+# Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set
+_WORD = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+_DOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+_LABEL_KEY = re.compile(rf"((?P<prefix>{_DOMAIN})/)?{_WORD}")
+_LABEL_VALUE = re.compile(rf"({_WORD})?")
+LONGEST_PREFIX = 253
+
+# What a kubelet may say of itself below these domains; with any other it does not start.
+# Source: https://kubernetes.io/docs/reference/command-line-tools-reference/kubelet/ (--node-labels)
+_KUBERNETES = re.compile(r"(.*\.)?(kubernetes|k8s)\.io")
+_KUBELETS = re.compile(r"(.*\.)?(kubelet|node)\.kubernetes\.io")
+_KUBELETS_OWN = {
+    "beta.kubernetes.io/arch",
+    "beta.kubernetes.io/instance-type",
+    "beta.kubernetes.io/os",
+    "failure-domain.beta.kubernetes.io/region",
+    "failure-domain.beta.kubernetes.io/zone",
+    "kubernetes.io/arch",
+    "kubernetes.io/hostname",
+    "kubernetes.io/os",
+    "topology.kubernetes.io/region",
+    "topology.kubernetes.io/zone",
+}
+
 Generation = Annotated[int, Field(strict=True, ge=1)]
 
 
@@ -84,6 +108,7 @@ def existing(value: object, problems: list[str]) -> dict[str, Machine]:
                 f"{path}.hostKey: must be `ssh-ed25519 AAAA…` without a comment, as in the machine's "
                 "/etc/ssh/ssh_host_ed25519_key.pub"
             )
+        problems += check_labels(machine.labels, path)
         problems += check_taints(machine.taints, path)
         machines[str(name)] = Machine(
             role=machine.role,
@@ -109,6 +134,28 @@ def check_name(name: object, path: str) -> Iterator[str]:
             f"{path}: a name must not end in -<number>, because a generation follows it; write "
             f"`{''.join(name.rsplit('-', 1))}`"
         )
+
+
+def check_labels(labels: Mapping[str, str], path: str) -> Iterator[str]:
+    """What is wrong with the labels that nodes register with."""
+    for key, value in labels.items():
+        match = _LABEL_KEY.fullmatch(key)
+        prefix = match["prefix"] if match else None
+        if match is None or len(prefix or "") > LONGEST_PREFIX:
+            yield (
+                f"{path}.labels: {key!r} is not a label's key such as disk or example.org/disk: at most 63 letters, digits, "
+                "and inner hyphens, underscores and full stops, behind a domain and a slash if there are any"
+            )
+        elif prefix and _KUBERNETES.fullmatch(prefix) and key not in _KUBELETS_OWN and not _KUBELETS.fullmatch(prefix):
+            yield (
+                f"{path}.labels: {key} is Kubernetes' own, and a kubelet that claims it does not start; take a domain of yours, "
+                f"or set it later: `kubectl label node … {key}={value}`"
+            )
+        if not _LABEL_VALUE.fullmatch(value):
+            yield (
+                f"{path}.labels.{key}: {value!r} is not a label's value: at most 63 letters, digits, and inner hyphens, "
+                "underscores and full stops"
+            )
 
 
 def check_taints(taints: tuple[str, ...], path: str) -> Iterator[str]:

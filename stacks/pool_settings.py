@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from components.metal.digitalocean.catalogue import DATE, IMAGES, REGIONS, SIZES
-from stacks.machine_settings import Generation, Machine, Role, check_name, check_taints
+from stacks.machine_settings import Generation, Machine, Role, check_labels, check_name, check_taints
 from stacks.model import PROJECT, Model, nearest, validate
 
 PATH = f"{PROJECT}:pools"
@@ -74,6 +74,7 @@ def resolve(
             machines |= _names_only(raw)
             continue
         problems += _check_droplet(settings, path, region)
+        problems += check_labels(settings.labels, path)
         problems += check_taints(settings.taints, path)
         if not settings.machines:
             problems.append(f"{path}.machines: names no machine; take the pool out, or name one as `agent-a: {{}}`")

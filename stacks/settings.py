@@ -25,6 +25,15 @@ __all__ = ["Cluster", "K3s", "Machine", "Network", "Role", "Settings", "Settings
 _VERSION = re.compile(r"v\d+\.\d+\.\d+\+k3s\d+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
+NODE_PODS = 24
+"""The prefix length of each node's part of the pods' network.
+Source: https://kubernetes.io/docs/reference/command-line-tools-reference/kube-controller-manager/ (--node-cidr-mask-size-ipv4)
+"""
+# Source: https://github.com/kubernetes/kubernetes/blob/v1.34.2/cmd/kube-apiserver/app/options/validation.go (maxCIDRBits)
+WIDEST_SERVICES = 12
+# Where a cloud's metadata service is, and a machine itself.
+_NOT_ROUTED = tuple(ipaddress.IPv4Network(n) for n in ("169.254.0.0/16", "127.0.0.0/8", "224.0.0.0/3"))
+
 
 class Cluster(Model):
     """`init` is the full name of the server that makes the cluster, once; `endpoint` the name or address that the API is
@@ -159,7 +168,7 @@ def parse(
         machines, retire, f"{PROJECT}:{'machines' if cloud is None else 'pools'}"
     )
     if network is not None:
-        problems += _check_networks(network)
+        problems += _check_networks(network, len(machines))
         problems += machine_settings.check_inside(network.machines, machines)
     if cluster is not None:
         wrong = list(machine_settings.check_init(cluster.init, machines))
@@ -205,14 +214,26 @@ def _check_cloud(config: Mapping[str, Any], cluster: Cluster | None, ssh: Ssh | 
         yield f"{PROJECT}:ssh: a droplet lets in root at port 22; take it out"
 
 
-def _check_networks(network: Network) -> Iterator[str]:
+def _check_networks(network: Network, machines: int) -> Iterator[str]:
     ranges = {"machines": network.machines, "pods": network.pods, "services": network.services}
     for i, (first, one) in enumerate(ranges.items()):
         for second, other in list(ranges.items())[i + 1 :]:
             if one.overlaps(other):
                 yield f"{PROJECT}:network.{second}: {other} overlaps {first} {one}"
+    for name in ("pods", "services"):
+        if clash := next((other for other in _NOT_ROUTED if ranges[name].overlaps(other)), None):
+            yield f"{PROJECT}:network.{name}: {ranges[name]} overlaps {clash}, which is not routed; take a private network"
     if network.services.num_addresses < 32:
         yield f"{PROJECT}:network.services: {network.services} is too small; take a /27 at least"
+    elif network.services.prefixlen < WIDEST_SERVICES:
+        yield f"{PROJECT}:network.services: {network.services} is larger than the API server takes; a /{WIDEST_SERVICES} at most"
+    # A machine that is replaced is there beside its successor.
+    nodes = 1 << NODE_PODS - network.pods.prefixlen if network.pods.prefixlen <= NODE_PODS else 0
+    if nodes < machines + 1:
+        yield (
+            f"{PROJECT}:network.pods: {network.pods} is enough for {nodes} nodes, each with a /{NODE_PODS}, and there are {machines} "
+            f"machines and one that is being replaced; take a /{NODE_PODS - machines.bit_length()} or larger"
+        )
 
 
 def _k3s_digests(k3s: K3s, root: Path, problems: list[str], *, lab_is_made: bool) -> Mapping[str, str]:

@@ -41,6 +41,10 @@ BAD = {
         changed(digitalocean__operators={"all": "::/0"}),
         f"{CLOUD}.operators.all: ::/0 is of IPv6, which SSH is not reached by; give the IPv4 network",
     ),
+    "half of the world in parts": (
+        changed(digitalocean__operators={f"n{i}": f"{i}.0.0.0/8" for i in (10, 11, 172)}),
+        f"{CLOUD}.operators: n10, n11 together are 10.0.0.0/7, which opens SSH to the world; name fewer networks",
+    ),
     "an operator that is a name": (
         changed(digitalocean__operators={"office": "office.example.org"}),
         f"{CLOUD}.operators.office: 'office.example.org' is not a network such as 203.0.113.0/24",
@@ -83,6 +87,17 @@ BAD = {
     "snapshots in a region without Spaces": (
         changed(digitalocean__region="nyc1"),
         f"{CLOUD}.snapshots: nyc1 has no Spaces; take a region that has (ams3, ",
+    ),
+    "snapshots in a region without Spaces, elsewhere": (
+        changed(
+            digitalocean__region="nyc1",
+            digitalocean__snapshots={"bucket": "etcd", "endpoint": "https://s3.example.org"},
+        ),
+        f"{CLOUD}.snapshots: nyc1 has no Spaces; take a region that has (ams3, ",
+    ),
+    "snapshots beside the state": (
+        snapshots(bucket="seedbed-test-state"),
+        f"{CLOUD}.snapshots.bucket: seedbed-test-state is the name of the state's own bucket; take another one",
     ),
     "a bucket with capitals": (snapshots(bucket="Etcd"), f"{CLOUD}.snapshots.bucket: 'Etcd' is not a bucket's name"),
     "a bucket of two letters": (
@@ -138,6 +153,10 @@ BAD = {
         changed(digitalocean__volumes={"one": volume(), "two": volume()}),
         f"{CLOUD}.volumes.two.mount: /srv/data of agent-a is one's already",
     ),
+    "a volume inside another one": (
+        changed(digitalocean__volumes={"one": volume(mount="/srv/data/more"), "two": volume()}),
+        f"{CLOUD}.volumes.one.mount: /srv/data/more is inside /srv/data, which is two's; take a folder beside it",
+    ),
     "more volumes than a droplet takes": (
         changed(digitalocean__volumes={f"v{i}": volume(mount=f"/srv/{i}") for i in range(16)}),
         f"{CLOUD}.volumes: agent-a has 16 of them; a droplet takes 15",
@@ -160,7 +179,18 @@ BAD = {
     ),
 }
 
-for place in ("/", "/var/lib", "relative", "/srv/../etc", "/srv/a b", "/srv/", "/proc"):
+for place in (
+    "/",
+    "/var/lib",
+    "relative",
+    "/srv/../etc",
+    "/srv/a b",
+    "/srv/",
+    "/proc",
+    "/etc/ssh",
+    "/usr/local",
+    "/root/a",
+):
     BAD[f"a volume mounted at {place}"] = (
         changed(digitalocean__volumes={"data": volume(mount=place)}),
         f"{CLOUD}.volumes.data.mount: {place!r} is not a folder of its own such as /var/lib/longhorn",
@@ -172,6 +202,26 @@ for place in ("/var/lib/docker", "/var/lib/docker/volumes", "/var/lib/containerd
         f"{CLOUD}.volumes.data.mount: {place} is Docker's, which runs before a volume comes to its machine; take a folder of its "
         "own such as /var/lib/longhorn",
     )
+
+
+for place in (
+    "/var/lib/rancher",
+    "/var/lib/rancher/k3s",
+    "/var/lib/rancher/k3s/server/db",
+    "/var/lib/kubelet/pods",
+    "/var/lib/seedbed",
+):
+    BAD[f"a volume mounted at {place}"] = (
+        changed(digitalocean__volumes={"data": volume(mount=place)}),
+        f"{CLOUD}.volumes.data.mount: {place} is k3s' or the paving's own, and another machine's would be found in it; take a ",
+    )
+
+
+@pytest.mark.parametrize(
+    "place", ["/var/lib/rancher/k3s/storage", "/var/lib/longhorn", "/home/data", "/srv", "/var/lib/rancher-x"]
+)
+def test_a_folder_of_its_own_is_a_place_for_a_volume(place: str):
+    assert settings(digitalocean__volumes={"data": volume(mount=place), "other": volume(mount="/mnt/other")})
 
 
 @pytest.mark.parametrize(("config", "expected"), BAD.values(), ids=BAD.keys())
@@ -223,6 +273,14 @@ def test_names_of_a_stack_that_the_cloud_would_refuse_are_refused():
     assert found.startswith(f"{CLOUD}: the stack's name 'Prod_1' is part of names at DigitalOcean")
 
 
+@pytest.mark.parametrize("stack", ["prod-server", "prod-balancer"])
+def test_a_stack_whose_names_at_the_cloud_are_another_stacks_is_refused(stack: str):
+    (found,) = problems(GOOD, stack=stack)
+    assert found.startswith(
+        f"{CLOUD}: the stack's name {stack!r} gives it the tag or the firewall seedbed-{stack} of a stack 'prod'"
+    )
+
+
 def test_what_is_not_said_has_its_default():
     cloud = settings().digitalocean
     assert cloud is not None
@@ -246,10 +304,8 @@ def test_a_single_address_is_an_operators_network():
     assert cloud.operators == {"me": IPv4Network("203.0.113.7/32"), "all": IPv4Network("10.0.0.0/8")}
 
 
-def test_an_endpoint_of_ones_own_serves_a_region_without_spaces():
-    made = settings(
-        digitalocean__region="nyc1", digitalocean__snapshots={"bucket": "etcd", "endpoint": "http://10.77.0.2:7480"}
-    )
+def test_the_regions_spaces_may_be_found_elsewhere_as_in_a_rehearsal():
+    made = settings(digitalocean__snapshots={"bucket": "etcd", "endpoint": "http://10.77.0.2:7480"})
     assert made.digitalocean is not None
     assert made.digitalocean.snapshots is not None
     assert made.digitalocean.snapshots.endpoint == "http://10.77.0.2:7480"

@@ -129,6 +129,36 @@ BAD = {
         changed(network__pods="10.9.0.0/16"),
         "seedbed:network.pods: 10.9.0.0/16 overlaps machines 10.9.0.0/24",
     ),
+    "pods without room for every node": (
+        changed(network__pods="10.42.0.0/23"),
+        "seedbed:network.pods: 10.42.0.0/23 is enough for 2 nodes, each with a /24, and there are 2 machines and one that is being "
+        "replaced; take a /22 or larger",
+    ),
+    "pods without room for any node": (
+        changed(network__pods="10.42.0.0/25"),
+        "seedbed:network.pods: 10.42.0.0/25 is enough for 0 nodes",
+    ),
+    "pods where a cloud tells machines about themselves": (
+        changed(network__pods="169.254.0.0/16"),
+        "seedbed:network.pods: 169.254.0.0/16 overlaps 169.254.0.0/16, which is not routed; take a private network",
+    ),
+    "more services than the API server takes": (
+        changed(network__services="32.0.0.0/11"),
+        "seedbed:network.services: 32.0.0.0/11 is larger than the API server takes; a /12 at most",
+    ),
+    "a label that is none": (
+        changed(machines__agent_a__labels={"bad label!": "x"}),
+        "seedbed:machines.agent-a.labels: 'bad label!' is not a label's key such as disk or example.org/disk",
+    ),
+    "a label's value that is two": (
+        changed(machines__agent_a__labels={"disk": "fast,big"}),
+        "seedbed:machines.agent-a.labels.disk: 'fast,big' is not a label's value",
+    ),
+    "a role as a label": (
+        changed(machines__agent_a__labels={"node-role.kubernetes.io/worker": "true"}),
+        "seedbed:machines.agent-a.labels: node-role.kubernetes.io/worker is Kubernetes' own, and a kubelet that claims it does not "
+        "start; take a domain of yours, or set it later: `kubectl label node … node-role.kubernetes.io/worker=true`",
+    ),
     "a version without a checksum": (
         changed(k3s__version="v1.99.0+k3s1"),
         "seedbed:k3s.version: v1.99.0+k3s1 has no checksum in components/versions.py",
@@ -266,3 +296,19 @@ def test_the_same_settings_come_from_the_file_and_from_its_yaml(tmp_path: Path):
     document = {"config": {f"seedbed:{key}": value for key, value in GOOD.items()}}
     (tmp_path / "Pulumi.same.yaml").write_text(yaml.safe_dump(document))
     assert from_file("same", tmp_path) == parse(GOOD, "x", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "disk",
+        "example.org/disk",
+        "topology.kubernetes.io/zone",
+        "node.kubernetes.io/pool",
+        "a.node.kubernetes.io/b",
+        "x-k8s.io/a",
+    ],
+)
+def test_a_label_that_a_kubelet_may_claim_is_taken(key: str):
+    made = parse(changed(machines__agent_a__labels={key: "", "b": "A_b.c-9"}), "Pulumi.test.yaml", ROOT)
+    assert made.machines["agent-a"].labels == {key: "", "b": "A_b.c-9"}

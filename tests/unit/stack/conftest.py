@@ -81,7 +81,7 @@ class _Nothing(mocks.Mocks):
 
     def new_resource(self, args):
         if args.typ == "digitalocean:index/droplet:Droplet":
-            return str(zlib.crc32(args.name.encode())), CLOUD[args.typ]
+            return str(zlib.crc32(args.name.encode())), {**args.inputs, **CLOUD[args.typ]}
         if args.typ == "pulumi:index:Stash":
             return f"{args.name}-id", {"output": REMEMBERED.get(args.name, args.inputs["input"])}
         return f"{args.name}-id", CLOUD.get(args.typ, {})

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from stacks.config import ROOT
-from stacks.generations import differences, record, version_problems, warning
+from stacks.generations import differences, record, role_problems, version_problems, warning
 from stacks.settings import parse
 
 CONFIG = {
@@ -99,6 +99,21 @@ def test_the_warning_is_one_line_with_every_setting_old_and_new_and_the_way_out(
 
 def test_nothing_is_said_of_a_machine_that_was_paved_as_it_would_be_today():
     assert warning(settings(), "agent-a", record(settings(), "agent-a")) is None
+
+
+def test_a_machine_that_is_there_has_the_role_that_it_was_paved_in():
+    there = {name: record(settings(), name) for name in ("server-b", "server-c", "agent-a")}
+    assert list(role_problems(settings(), there)) == []
+
+    def change(config):
+        for name in ("server-b", "server-c"):
+            config["machines"][name]["role"] = "agent"
+
+    assert list(role_problems(settings(change), there)) == [
+        f"seedbed:machines.server-{letter}: server-{letter}-1 was paved as a server, and stays one: put it back, or replace it by an agent: "
+        f"generation 2 for server-{letter}, and server-{letter}-1 on seedbed:retire"
+        for letter in "bc"
+    ]
 
 
 @pytest.mark.parametrize("wanted", ["v1.34.2+k3s1", "v1.34.2+k3s2", "v1.34.9+k3s1", "v1.35.0+k3s1"])
