@@ -23,17 +23,14 @@ from stacks.seed_settings import Seed as SeedSettings
 from stacks.settings import Role, Settings, SettingsError
 
 INIT = "cluster-init"
-"""What remembers the server that made the cluster."""
+"""What remembers the server that made the cluster. It is new with each cluster, so what is in one ends with it."""
 
 Secrets = Callable[[k3s.Late], str]
 """What a step reads on standard input, once all of it is known."""
 
 
 class Cluster(pulumi.ComponentResource):
-    """Servers one at a time, each after the one before has been proven Ready; then the agents, all at once; then the seed.
-
-    As a resource it stands for what outlives each of its machines: what is in the cluster ends with it.
-    """
+    """Servers one at a time, each after the one before has been proven Ready; then the agents, all at once; then the seed."""
 
     def __init__(self, settings: Settings, identity: Identity) -> None:
         super().__init__("seedbed:stacks:Cluster", "cluster")
@@ -62,7 +59,7 @@ class Cluster(pulumi.ComponentResource):
             nodes[name] = self._node(name, *self._agent(name), after=last)
         if settings.seed is not None:
             joined = [node.joined for name, node in nodes.items() if name not in self._servers]
-            self._plant(settings.seed, api=last, nodes=(*last, *joined))
+            self._plant(settings.seed, memory, api=last, nodes=(*last, *joined))
         paved = {name: node.paved for name, node in nodes.items()}
         self.register_outputs({"k3s": self._checked(paved), "init": self._init})
         if pulumi.runtime.is_dry_run():
@@ -158,7 +155,12 @@ class Cluster(pulumi.ComponentResource):
         return pulumi.Output.all(told, self._init).apply(lambda known: str(known[0]))
 
     def _plant(
-        self, seed: SeedSettings, *, api: tuple[pulumi.Resource, ...], nodes: tuple[pulumi.Resource, ...]
+        self,
+        seed: SeedSettings,
+        memory: pulumi.Resource,
+        *,
+        api: tuple[pulumi.Resource, ...],
+        nodes: tuple[pulumi.Resource, ...],
     ) -> None:
         settings, identity = self._settings, self._identity
         first = self._servers[0]
@@ -166,7 +168,9 @@ class Cluster(pulumi.ComponentResource):
         Seed(
             "seed",
             SeedArgs(
-                cluster=self,
+                # Not this component, which is the same when all is made anew: then the engine would delete the objects of the old
+                # cluster where that was, which is where the new one is.
+                cluster=memory,
                 # A cluster that another server initialises anew is another one, although its keys are the same.
                 identity=f"{authority[:16]}-{settings.cluster.init}",
                 server=settings.full_name(first),

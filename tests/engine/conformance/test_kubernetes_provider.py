@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pulumi
 import pulumi_kubernetes as k8s
 import pytest
 from pulumi import ResourceOptions
@@ -99,6 +100,34 @@ def test_with_an_identifier_only_another_identifier_replaces(stack: Stack, clust
     assert "create-replacement" in foreseen.operations_of("s")
     without = stack.preview(program_of(cluster, namespace, kubeconfig=renamed, cluster_identifier=None))
     assert without.operations() == [("update", "p")]
+
+
+@pytest.mark.parametrize("option", ["--replace", "plain"])
+def test_what_ends_with_a_cluster_is_not_deleted_from_the_one_that_is_made_in_its_place(
+    stack: Stack, cluster: ApiServer, namespace: str, option: str
+) -> None:
+    """As the program has it: the new cluster has the old one's address and keys, so the old objects' paths lead into it.
+
+    Engine, `isDeletedWith` in pkg/resource/deploy/step_generator.go: nothing is asked of a provider for what goes with a
+    resource that is deleted in the same update, the old half of one that is replaced included.
+    """
+
+    def program_of(identifier: str) -> Program:
+        def program() -> None:
+            memory = pulumi.Stash("memory", input=identifier, opts=ResourceOptions(ignore_changes=["input"]))
+            provider = cluster.provider(cluster_identifier=identifier, upsert_existing_objects=True)
+            opts = ResourceOptions(provider=provider, deleted_with=memory)
+            metadata = {"name": "s", "namespace": namespace}
+            k8s.core.v1.Secret("s", metadata=metadata, string_data={"key": "value"}, opts=opts)
+
+        return program
+
+    stack.up(program_of("one"))
+    done = stack.up(program_of("two"), *(["--replace", "**::memory"] if option == "--replace" else []))
+    assert "delete-replaced" in done.operations_of("s")
+    there = cluster.get(path_of(namespace))
+    # Without the option the memory stays, and with it whose end is the objects' end: which is why nobody lets it be forgotten.
+    assert (there is not None) is (option == "--replace")
 
 
 def test_a_kubeconfig_that_is_not_known_yet_previews(stack: Stack, cluster: ApiServer, namespace: str) -> None:

@@ -48,7 +48,7 @@ def test_everything_in_the_cluster_ends_with_it_and_asks_nothing_of_an_api_that_
     inside = [r for r in program.resources if r.type.startswith(IN_CLUSTER)]
     assert len(inside) >= 9
     for resource in inside:
-        assert resource.request.deletedWith.endswith("seedbed:stacks:Cluster::cluster"), resource.name
+        assert resource.request.deletedWith.endswith("pulumi:index:Stash::cluster-init"), resource.name
         assert not resource.request.retainOnDelete
     for command in program.seed.values():
         if command.type.startswith("command:"):
