@@ -24,8 +24,13 @@ from typing import Any
 
 import grpc
 from pulumi.automation._server import LanguageServer
+from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
 from pulumi.runtime.proto import language_pb2_grpc
 from pulumi_command import remote
+
+# One process meets hundreds of engines here, each at ports of its own. What gRPC remembers of a port at which an engine has
+# ended is shared by all of a process: another engine that the kernel gives that port within a minute would count as gone.
+_GRPC_CHANNEL_OPTIONS.append(("grpc.use_local_subchannel_pool", 1))
 
 Program = Callable[[], None]
 
