@@ -11,7 +11,7 @@ from typing import Any
 from components.pave.node import MEMBER
 from seedbed.deployment import name_of, type_of
 from seedbed.kube import items, section
-from stacks.generations import Difference, Record, differences, record, version_problems
+from stacks.generations import Difference, Record, differences, record, succession_problems, version_problems
 from stacks.model import PROJECT
 from stacks.settings import Role, Settings
 
@@ -137,7 +137,12 @@ def retire(settings: Settings, state: State, leaving: str | None) -> list[str]:
 def forbidden(after: Settings, state: State, name: str) -> list[str]:
     """Why k3s must not go to the version of the settings `after` the step that replaces this machine; the program refuses it too."""
     paved = {other: state.paved[after.full_name(other)] for other in after.machines if other != name}
-    return list(version_problems(after, paved))
+    leaving = [old for old in state.paved if old.rpartition("-")[0] == name]
+    found = [
+        *version_problems(after, paved),
+        *(p for old in leaving for p in succession_problems(after, old, state.paved[old])),
+    ]
+    return list(dict.fromkeys(found))
 
 
 def alone(settings: Settings, name: str) -> bool:

@@ -15,7 +15,7 @@ from components.seed import Seed, SeedArgs
 from components.seed.manifests import Repository
 from stacks.afterwards import warn_when_done
 from stacks.config import stack_file
-from stacks.generations import Record, record, role_problems, version_problems, warning
+from stacks.generations import Record, record, role_problems, succession_problems, version_problems, warning
 from stacks.identity import ADMIN_GROUP, Identity, kubeconfig
 from stacks.metal import metal
 from stacks.model import PROJECT
@@ -44,6 +44,7 @@ class Cluster(pulumi.ComponentResource):
             servers=[settings.full_name(name) for name in self._servers],
             source=stack_file(pulumi.get_stack()).name,
             remove=Removal(private_key=identity.operator_key, drain_seconds=settings.timeouts.drain),
+            follows=partial(succession_problems, settings),
         )
         self._metal = metal(settings, identity, self._gate)
         frozen = pulumi.ResourceOptions(parent=self, ignore_changes=["input"])

@@ -5,7 +5,7 @@ Pure: the records of machines that are there come from the engine's state, and t
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stacks.model import PROJECT
@@ -51,6 +51,8 @@ def record(settings: Settings, name: str) -> dict[str, Any]:
             "network.services": str(settings.network.services),
             "cluster.tlsSans": sorted(settings.cluster.tls_sans),
         }
+        if settings.cluster.endpoint is not None:
+            found["cluster.endpoint"] = settings.cluster.endpoint
     cloud = settings.digitalocean
     if cloud is not None:
         droplet = cloud.droplet(name)
@@ -159,6 +161,18 @@ def version_problems(settings: Settings, paved: Mapping[str, Record]) -> Iterato
             f"{path}: {', '.join(new_agents)} would have {wanted}, and a kubelet must not be newer than a server: replace "
             f"{_listed(old_servers)} first"
         )
+
+
+def succession_problems(settings: Settings, full_name: str, paved: Record) -> list[str]:
+    """Why today's generation of a machine must not follow one of this full name that leaves, by their versions of k3s.
+
+    The one that leaves is no longer in the settings, and may be all that there is of the cluster.
+    """
+    name, _, generation = full_name.rpartition("-")
+    if name not in settings.machines:
+        return []
+    was = replace(settings.machines[name], generation=int(generation), role=Role(paved["role"]))
+    return list(version_problems(replace(settings, machines={name: was}), {name: paved}))
 
 
 def _flat(found: Record) -> dict[str, Any]:

@@ -181,17 +181,25 @@ def check_servers(machines: Mapping[str, Machine], retire: Collection[str], path
         )
 
 
-def check_init(init: str, machines: Mapping[str, Machine]) -> Iterator[str]:
-    """What is wrong with the full name of the server that makes the cluster."""
+def check_init(init: str, machines: Mapping[str, Machine], retire: Collection[str]) -> Iterator[str]:
+    """What is wrong with the full name of the server that makes the cluster.
+
+    It keeps its name there when it is gone: for good, or dead, until it comes back as its next generation.
+    """
     path = f"{PROJECT}:cluster.init"
     servers = {name: machine for name, machine in machines.items() if machine.role is Role.SERVER}
     name, _, generation = init.rpartition("-")
     full_names = {f"{name}-{machine.generation}" for name, machine in servers.items()}
-    if not servers:
+    if not servers or (name not in machines and any(gone.rpartition("-")[0] == name for gone in retire)):
         return
     if name not in servers or not generation.isdecimal():
         near = difflib.get_close_matches(init, sorted(full_names), n=1, cutoff=0.0)
-        yield f"{path}: {init!r} is not a server with its generation; did you mean {near[0]!r}?"
+        leaves = (
+            f" Where {init} is the one that made the cluster and leaves, put it on {PROJECT}:retire"
+            if name not in machines
+            else ""
+        )
+        yield f"{path}: {init!r} is not a server with its generation; did you mean {near[0]!r}?{leaves}"
     elif not 1 <= int(generation) <= servers[name].generation:
         yield f"{path}: {name} is at generation {servers[name].generation}, so it cannot be {init}"
 
@@ -207,11 +215,11 @@ def check_joined(init: str, endpoint: str | None, machines: Mapping[str, Machine
         )
 
 
-def retire(value: object, machines: Mapping[str, Machine], problems: list[str]) -> tuple[str, ...]:
+def retire(value: object, problems: list[str]) -> tuple[str, ...]:
     """The section `retire`: full names of machines that may leave the stack; adds every problem to `problems`.
 
-    A machine that is still in the stack may be named: it stays until it is taken out or has its next generation. So may the one
-    that would be its next generation: it is given up, as it never joined.
+    A machine that is still in the stack may be named: it stays until it is taken out or has its next generation. So may a later
+    generation: it is given up, as it never joined. The preview points out a name for which nothing is removed.
     """
     path = f"{PROJECT}:retire"
     if value is None:
@@ -224,10 +232,6 @@ def retire(value: object, machines: Mapping[str, Machine], problems: list[str]) 
         name, _, generation = full_name.rpartition("-")
         if not _NAME.fullmatch(name) or not generation.isdecimal() or generation.startswith("0"):
             problems.append(f"{path}: {full_name!r} is not a machine with its generation, such as agent-a-1")
-        elif name in machines and int(generation) > machines[name].generation + 1:
-            problems.append(
-                f"{path}: {name} is at generation {machines[name].generation}, so there is no {full_name} to retire"
-            )
     return tuple(value)
 
 

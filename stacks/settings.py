@@ -163,7 +163,7 @@ def parse(
         )
     else:
         machines = machine_settings.existing(config.get("machines"), problems)
-    retire = machine_settings.retire(config.get("retire"), machines, problems)
+    retire = machine_settings.retire(config.get("retire"), problems)
     problems += machine_settings.check_servers(
         machines, retire, f"{PROJECT}:{'machines' if cloud is None else 'pools'}"
     )
@@ -171,7 +171,7 @@ def parse(
         problems += _check_networks(network, len(machines))
         problems += machine_settings.check_inside(network.machines, machines)
     if cluster is not None:
-        wrong = list(machine_settings.check_init(cluster.init, machines))
+        wrong = list(machine_settings.check_init(cluster.init, machines, retire))
         if not wrong and not made:
             wrong += machine_settings.check_joined(cluster.init, cluster.endpoint, machines)
         problems += wrong

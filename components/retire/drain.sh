@@ -1,6 +1,8 @@
 # On a server that stays: nothing new comes to the Node, and what is on it goes elsewhere, as its disruption budgets allow.
 # It may be broken off anywhere and run again. The last line tells how it ended: drained, dead, bare or stuck.
 LOG=
+ILL=
+ILL_SECONDS=30
 DEADLINE=$((SECONDS + DRAIN_SECONDS))
 END=
 
@@ -27,11 +29,20 @@ pods() {
 
 left() { pods | cut -d'|' -f1 | paste -sd' '; }
 
-# Whether the cluster has noticed that the machine is dead. No answer is no notice.
+# Whether the cluster has noticed that the machine is dead. No answer is no notice, and what the machine itself tells, that it is
+# not Ready, may be so for a moment only.
 dead() {
   case $(kubectl get node "$LEAVING" --output jsonpath='{.status.conditions[?(@.type=="Ready")].status}' 2>/dev/null || :) in
-    False | Unknown) END=dead ;;
-    *) return 1 ;;
+    Unknown) END=dead ;;
+    False)
+      ILL=${ILL:-$SECONDS}
+      [ $((SECONDS - ILL)) -ge "$ILL_SECONDS" ] || return 1
+      END=dead
+      ;;
+    *)
+      ILL=
+      return 1
+      ;;
   esac
 }
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import pulumi
@@ -27,16 +27,21 @@ class RetireError(Exception):
 class Leaving:
     """A machine that leaves, as it was when it was paved; `mounts` are the mount points of volumes that outlive it.
 
-    `made` by a cloud, it is deleted when it has left; else it is somebody's own, and stays on.
+    `made` by a cloud, it is deleted when it has left; else it is somebody's own, and stays on. `successor` is the full name of
+    the generation that has to be in the cluster before it leaves; empty where there is none.
     """
 
     login: Login
     server: bool
     mounts: Sequence[str]
     made: bool = False
+    successor: str = ""
 
 
 Say = Callable[[str], None]
+
+Follows = Callable[[str, Mapping[str, Any]], Sequence[str]]
+"""Why today's generation must not follow one of this full name that was paved with this."""
 
 Remove = Callable[[Leaving, Sequence[Login], Say], None]
 """Takes a machine out of the cluster by way of the servers that stay. Raises RetireError; may run again at any point."""
@@ -46,7 +51,7 @@ class Gate:
     """Lets go of machines whose full names are on the list `retire`, one at a time, when `remove` has taken them out.
 
     `source` is the file that has the list; `machines` are the full names of all of today's, `servers` of those that are servers.
-    Where each server is on the list, the cluster itself is given up, and nothing is asked of it.
+    Where each server is on the list, the cluster itself is given up, and nothing is asked of it. `follows` is asked in a preview.
 
     `hook` is for what must not go before its machine has left. `hand_over` is for the holder of a volume, whose input names the
     machine that it is in: it takes the one before out of the cluster. `keep` is for the attachment, which comes after the holder.
@@ -60,8 +65,9 @@ class Gate:
         servers: Collection[str],
         source: str,
         remove: Remove,
+        follows: Follows = lambda _machine, _paved: (),
     ) -> None:
-        self._retire, self._source, self._remove = retire, source, remove
+        self._retire, self._source, self._remove, self._follows = retire, source, remove, follows
         self._machines, self._servers = machines, servers
         self._given_up = set(servers) <= set(retire)
         self._logins: dict[str, Login] = {}
@@ -107,6 +113,8 @@ class Gate:
                 "the cluster, or put it back into the settings"
             )
         self._passed.add(machine)
+        if pulumi.runtime.is_dry_run() and args.type != DROPLET:
+            self._preview(machine, (args.old_outputs or {})["output"]["paved"])
         # A droplet goes after its member (the member's address is the droplet's), which has been through the gate then.
         if pulumi.runtime.is_dry_run() or args.type == DROPLET:
             return
@@ -116,6 +124,15 @@ class Gate:
             )
             return
         await self._take_out(leaving((args.old_outputs or {})["output"]))
+
+    def _preview(self, machine: str, paved: Mapping[str, Any]) -> None:
+        if problems := self._follows(machine, paved):
+            self._refuse("; ".join(problems))
+        if self._given_up and machine not in self._machines:
+            pulumi.log.warn(
+                f"{machine} would not be drained, nor taken out of the cluster: every server is on seedbed:retire in {self._source}, "
+                "which gives the cluster up. Take them off the list where it is to live on"
+            )
 
     async def _hand_over(self, args: pulumi.ResourceHookArgs) -> None:
         # Of a Stash that is updated, the output is what its first input was.
@@ -158,6 +175,10 @@ class Gate:
     async def _take_out(self, machine: Leaving, not_yet: str = "") -> None:
         """By way of the servers but itself and the one that has `not_yet` joined."""
         name = machine.login.machine
+        if not not_yet:
+            short = name.rpartition("-")[0]
+            later = [other for other in self._machines if other != name and other.rpartition("-")[0] == short]
+            machine = replace(machine, successor="".join(later))
         loop = asyncio.get_running_loop()
 
         def say(text: str) -> None:

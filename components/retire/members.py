@@ -6,12 +6,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Member:
-    """A Node; `server` when it has the control plane, `votes` when its member of etcd is a healthy voter."""
+    """A Node; `server` when it has the control plane, `votes` when its member of etcd is a healthy voter.
+
+    `heard` while its kubelet still tells how it is, which may be: not Ready.
+    """
 
     name: str
     server: bool
     ready: bool
     votes: bool
+    heard: bool = True
 
     @property
     def well(self) -> bool:
@@ -31,7 +35,7 @@ def parse(text: str) -> dict[str, Member]:
         word, _, rest = line.partition(" ")
         if word == "node":
             name, server, ready, votes = rest.split("|")
-            found[name] = Member(name, server == "true", ready == "True", votes == "True")
+            found[name] = Member(name, server == "true", ready == "True", votes == "True", ready in ("True", "False"))
     return found
 
 
@@ -52,8 +56,8 @@ def obstacle(others: Sequence[Member], *, alive: bool) -> str | None:
 
 
 def stays_able(others: Sequence[Member]) -> bool:
-    """Whether etcd goes on deciding when a further member, which was well, is only stopped and not yet removed."""
-    return 2 * len(others) > len(others) + 1
+    """Whether etcd goes on deciding when a further member is only stopped and not yet removed."""
+    return 2 * sum(member.well for member in others) > len(others) + 1
 
 
 def _listed(members: Sequence[Member]) -> str:

@@ -75,26 +75,36 @@ class _Leave:
         own = self._there.get(self._name)
         if own is None:
             self._say("the cluster does not know it any more: only what it has left behind is cleared")
-            self._stop_if_reachable()
+            # A server that failed to join may have no Node and a vote all the same, which etcd needs to decide on its removal.
+            self._end_if_reachable(self._end_later if self._leaving.server else self._end)
             self._remove()
+            if self._leaving.server:
+                self._end_if_reachable(self._end)
             return
+        self._wait_for_successor()
         server = self._leaving.server or own.server
-        alive = own.ready and self._lets_in()
+        alive = self._is_alive()
         if server:
             self._wait_until_it_may(alive)
-        # etcd could not decide on the removal if this server's vote were gone before.
-        needed = server and not members.stays_able(self._others())
         if alive:
-            alive = self._drain() and (self._hold() if needed else self._stop())
-        if not alive:
-            self._leave_for_dead()
+            alive = self._drain()
+        needed = False
         if server:
-            # Once more, when all that takes time is done.
+            # Once more, when what takes most time is done: from here on its vote is gone.
+            self._look()
+            self._wait_until_it_may(alive)
+            # etcd could not decide on the removal if this server's vote were gone before.
+            needed = not members.stays_able(self._others())
+        if alive:
+            alive = self._hold() if needed else self._stop()
+        if not alive:
+            self._leave_for_dead(self._end_later if needed else self._end)
+        if server:
             self._look()
             self._wait_until_it_may(alive)
         self._remove()
-        if alive and needed:
-            self._stop()
+        if needed and not (alive and self._stop()):
+            self._end_if_reachable(self._end)
         if server:
             self._wait("the other servers", WELL_SECONDS, lambda: members.obstacle(self._others(), alive=alive))
         self._say("has left the cluster")
@@ -126,6 +136,38 @@ class _Leave:
 
     def _others(self) -> list[Member]:
         return [member for name, member in sorted(self._there.items()) if member.server and name != self._name]
+
+    def _wait_for_successor(self) -> None:
+        """With `pulumi up --continue-on-error` the engine deletes an old generation although the new one has failed."""
+        name = self._leaving.successor
+
+        def missing() -> str | None:
+            found = self._there.get(name)
+            if found is None:
+                return f"{name}, which takes its place, is not in the cluster"
+            if not (found.well if found.server else found.ready):
+                return f"{name}, which takes its place, is not well: {found}"
+            return None
+
+        if name:
+            self._wait(
+                f"{name} to be in the cluster",
+                WELL_SECONDS,
+                missing,
+                refused=lambda why: f"{self._name} stays: {why}. See why that one has not joined, {AGAIN}",
+            )
+
+    def _is_alive(self) -> bool:
+        """Whether it is to be drained. A machine that tells itself that it is not Ready may only be about to be."""
+        began = time.monotonic()
+        while (own := self._there.get(self._name)) and own.heard and not own.ready:
+            if time.monotonic() - began > NOTICE_SECONDS:
+                break
+            if time.monotonic() == began:
+                self._say(f"is not Ready, and the cluster hears it: waiting for {NOTICE_SECONDS} s for it to be")
+            time.sleep(POLL_SECONDS)
+            self._look()
+        return own is not None and own.ready and self._lets_in()
 
     def _lets_in(self) -> bool:
         """Whether the machine itself can be worked on; where it is only about to be found dead, that is waited for."""
@@ -221,16 +263,16 @@ class _Leave:
             return False
         return True
 
-    def _leave_for_dead(self) -> None:
+    def _leave_for_dead(self, end: Callable[[], None]) -> None:
         self._say("is not Ready: it is taken for dead, so nobody waits for what was on it")
-        if not self._stop_if_reachable():
+        if not self._end_if_reachable(end):
             then = "" if self._leaving.made else ": it must not come back as it is, so power it off or install it anew"
             self._say(f"could not be reached{then}")
 
-    def _stop_if_reachable(self) -> bool:
+    def _end_if_reachable(self, end: Callable[[], None]) -> bool:
         if not self._unreachable:
             try:
-                self._end()
+                end()
             except UnreachableError:
                 self._unreachable = True
         return not self._unreachable
@@ -243,9 +285,8 @@ class _Leave:
         self._on(self._leaving.login, "stop", variables, STOP_SECONDS, alone=True)
 
     def _remove(self) -> None:
-        told = self._on(
-            self._helper, "remove", {"DELETE_SECONDS": str(DELETE_SECONDS)}, DELETE_SECONDS + 2 * SHORT_SECONDS
-        )
+        variables = {"DELETE_SECONDS": str(DELETE_SECONDS), "SERVER": "yes" if self._leaving.server else ""}
+        told = self._on(self._helper, "remove", variables, DELETE_SECONDS + 2 * SHORT_SECONDS)
         if told.endswith("kept\n"):
             raise RetireError(
                 f"{self._name} has not left yet: k3s keeps its Node after {DELETE_SECONDS} s, so etcd may still count it. "

@@ -8,6 +8,10 @@ main() {
     echo kept
     return 0
   }
+  [ -z "$SERVER" ] || forget_member || {
+    echo kept
+    return 0
+  }
   # Or a machine of this name could never come back.
   # Source: https://docs.k3s.io/architecture#how-agent-node-registration-works
   # etcd may be choosing another leader, for some seconds.
@@ -16,6 +20,31 @@ main() {
     say "Longhorn still has a node of this name, which it lets go when it has no replica there any more"
   nodes || :
   echo removed
+}
+
+# k3s removes a member with its Node only; one that never got a Node would count in every later decision.
+# Source of the calls: etcd's gRPC gateway, api/etcdserverpb/rpc.proto; of the name:
+# https://github.com/k3s-io/k3s/blob/v1.34.2+k3s1/pkg/etcd/etcd.go (the node's, a hyphen, eight hexadecimal digits)
+forget_member() {
+  local id ids
+  ids=$(members) || return 1
+  for id in $ids; do
+    say "its member of etcd has no Node: removing it"
+    etcd cluster/member/remove "{\"ID\":\"$id\"}" >/dev/null || return 1
+  done
+}
+
+# The ids of the leaving machine's members, of which one that is being removed may be left for a moment.
+members() {
+  local told
+  told=$(etcd cluster/member/list '{}') || return 1
+  tr '{' '\n' <<<"$told" | grep -E "\"name\":\"$LEAVING(-[0-9a-f]{8})?\"" | sed -E 's/.*"ID":"([0-9]+)".*/\1/' || :
+}
+
+etcd() {
+  local tls=/var/lib/rancher/k3s/server/tls/etcd
+  curl --silent --show-error --fail --max-time 20 --cacert "$tls/server-ca.crt" --cert "$tls/client.crt" --key "$tls/client.key" \
+    --data "$2" "https://127.0.0.1:2379/v3/$1"
 }
 
 forgotten() {

@@ -69,8 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
     step = rolling.step(settings, state, order[0], to=arguments.to, values=places)
     _refuse(stack, settings, step, places)
     old = _read(stack.path)
-    new = _edited(stack, old, step, rolling.retire(settings, state, step.old))
-    if problems := rolling.forbidden(stackfile.settings_of(stack, new), state, step.name):
+    new, after = _next(stack, old, step, settings, state)
+    if problems := rolling.forbidden(after, state, step.name):
         raise UserError("\n".join(problems))
     _refuse_unwell(stack, settings, step.old)
     print(f"Next of {len(order)} to replace in stack {stack.name}: {step.old} by {step.new}")
@@ -79,6 +79,18 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.dry_run:
         _say_next(stack, settings, step, places, last=len(order) == 1, to=arguments.to)
     return 0
+
+
+def _next(stack: StackFile, old: str, step: rolling.Step, settings: Settings, state: State) -> tuple[str, Settings]:
+    """The edited file and its settings. Names of machines that are gone stay on the list where it is not right without them, as
+    with an even number of servers while a dead one is away."""
+    new = _edited(stack, old, step, rolling.retire(settings, state, step.old))
+    try:
+        return new, stackfile.settings_of(stack, new)
+    except SettingsError:
+        kept = [*settings.retire, *([step.old] if step.old not in settings.retire else [])]
+        new = _edited(stack, old, step, kept)
+        return new, stackfile.settings_of(stack, new)
 
 
 def _why(settings: Settings, state: State, step: rolling.Step, arguments: argparse.Namespace) -> list[str]:
@@ -174,7 +186,12 @@ def _refuse_unwell(stack: StackFile, settings: Settings, leaving: str) -> None:
                 f"{stack.path.name}, put {leaving} on {PROJECT}:retire, and apply that. Then add {name} again, with the next "
                 "generation, and apply that"
             )
-    if found := rolling.unwell(nodes, settings, leaving):
+    others = rolling.unwell(nodes, settings, leaving)
+    if own and settings.machines[leaving.rpartition("-")[0]].role is Role.AGENT:
+        # Of several agents that are ill one has to be the first; a server's vote is never put at risk by that.
+        agents = tuple(f"{settings.full_name(name)} " for name in settings.names(Role.AGENT))
+        others = [line for line in others if not line.startswith(agents)]
+    if found := others:
         ill = next((name for name in settings.machines if found[0].startswith(f"{settings.full_name(name)} ")), None)
         instead = "" if ill is None else f"; or replace that one first: `seedbed roll {stack.name} --machine {ill}`"
         raise UserError(f"no machine is replaced while another one is not well: {'; '.join(found)}{instead}")

@@ -43,11 +43,12 @@ def member(name, role="agent"):
 def run(monkeypatch):
     """`run([names], dry_run=False)`."""
 
-    def make(retire, *, dry_run=False, remove=None):
+    def make(retire, *, dry_run=False, remove=None, follows=lambda _machine, _paved: ()):
         made = Run(gate=None)
         monkeypatch.setattr(pulumi, "ResourceHook", lambda _name, callback, _options: callback)
         monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: dry_run)
         monkeypatch.setattr(pulumi.log, "info", made.said.append)
+        monkeypatch.setattr(pulumi.log, "warn", made.said.append)
 
         def note(leaving: Leaving, servers, say):
             made.removed.append((leaving.login.machine, [server.machine for server in servers]))
@@ -55,7 +56,12 @@ def run(monkeypatch):
                 remove(leaving, servers, say)
 
         made.gate = Gate(
-            retire=retire, machines=[*SERVERS, "agent-a-2"], servers=SERVERS, source="Pulumi.t.yaml", remove=note
+            retire=retire,
+            machines=[*SERVERS, "agent-a-2"],
+            servers=SERVERS,
+            source="Pulumi.t.yaml",
+            remove=note,
+            follows=follows,
         )
         for name in SERVERS:
             known = SimpleNamespace(apply=lambda tell, name=name: tell(f"address of {name}"))
@@ -159,3 +165,36 @@ def test_what_the_state_remembers_of_a_machine_is_what_is_taken_out(run):
     done.passes("server-z-1", role="server")
     assert (seen[0].server, seen[0].mounts, seen[0].made) == (True, ["/data"], False)
     assert seen[0].login.address == "address of server-z-1"
+
+
+def test_a_preview_refuses_a_generation_whose_version_must_not_follow_the_one_that_leaves(run):
+    asked = []
+
+    def follows(machine, paved):
+        asked.append((machine, paved["role"]))
+        return ["v1 is older than agent-a-1 (v2)"]
+
+    assert run(["agent-a-1"], dry_run=True, follows=follows).passes("agent-a-1") == ["v1 is older than agent-a-1 (v2)"]
+    assert asked == [("agent-a-1", "agent")]
+    # In an `up` it has joined by then, and holding the old one back mends nothing.
+    assert run(["agent-a-1"], follows=follows).passes("agent-a-1") == []
+
+
+def test_whoever_leaves_waits_for_the_generation_that_takes_its_place(run):
+    seen = {}
+    done = run(
+        ["agent-a-1", "agent-b-1"], remove=lambda leaving, *_: seen.update({leaving.login.machine: leaving.successor})
+    )
+    done.passes("agent-a-1", "agent-b-1")
+    assert seen == {"agent-a-1": "agent-a-2", "agent-b-1": ""}
+
+
+def test_a_preview_says_that_a_list_with_every_server_has_another_machine_leave_without_a_drain(run):
+    previewed = run(["agent-b-1", *SERVERS], dry_run=True)
+    previewed.passes("agent-b-1", "agent-a-2")
+    [line] = [line for line in previewed.said if "agent-b-1" in line]
+    assert line.startswith(
+        "agent-b-1 would not be drained, nor taken out of the cluster: every server is on seedbed:retire"
+    )
+    # Of today's machines that go it is what giving up means.
+    assert not any("agent-a-2" in line for line in previewed.said)

@@ -51,7 +51,9 @@ class World:
 
     def _lines(self):
         def line(name, server, ready, votes):
-            return f"node {name}|{'true' if server else ''}|{ready}|{votes}\n"
+            # Nobody hears one that is dead; one that says so itself is False in so many letters.
+            told = {True: "True", False: "Unknown"}.get(ready, ready)
+            return f"node {name}|{'true' if server else ''}|{told}|{votes}\n"
 
         return "".join(line(name, *facts) for name, facts in self.nodes.items())
 
@@ -73,15 +75,17 @@ class World:
         self.nodes.pop(self.leaving, None)
         return f"{self._lines()}removed\n"
 
-    def leave(self, name, *, mounts=(), made=False):
+    def leave(self, name, *, mounts=(), made=False, successor=""):
         self.leaving = name
-        leaving = Leaving(login=login(name), server=name.startswith("server"), mounts=mounts, made=made)
+        leaving = Leaving(
+            login=login(name), server=name.startswith("server"), mounts=mounts, made=made, successor=successor
+        )
         servers = [login(server) for server in self.servers if server != name]
         Removal(private_key="k", drain_seconds=60)(leaving, servers, self.said.append)
 
-    def refuses(self, name):
+    def refuses(self, name, **options):
         with pytest.raises(RetireError) as caught:
-            self.leave(name)
+            self.leave(name, **options)
         assert "\n" not in str(caught.value)
         assert "then run `pulumi up` again" in str(caught.value)
         return str(caught.value)
@@ -137,6 +141,68 @@ def test_the_others_are_looked_at_again_right_before_the_member_is_removed(world
     three.after["stop"] = falls_ill
     assert "server-c-1 is not Ready and does not vote" in three.refuses("server-a-1")
     assert three.done == ["drain server-b-1", "stop server-a-1 alone"]
+
+
+@pytest.mark.parametrize("dies", [True, False])
+def test_a_server_keeps_its_vote_when_another_one_has_died_while_it_was_drained(world, dies):
+    """Stopped it would take the majority with it."""
+    three = world(3)
+    if dies:
+        three.after["drain"] = lambda: three.nodes.update({"server-c-1": (True, False, False)})
+        assert "server-c-1 is not Ready and does not vote" in three.refuses("server-a-1")
+        assert three.done == ["drain server-b-1"]
+    else:
+        three.leave("server-a-1")
+        assert three.done == ["drain server-b-1", "stop server-a-1 alone", "remove server-b-1"]
+
+
+@pytest.mark.parametrize("servers", [2, 4])
+def test_a_server_that_is_not_ready_and_has_a_vote_that_is_needed_is_removed_before_it_ends(world, servers):
+    there = world(servers)
+    there.nodes["server-a-1"] = (True, "False", True)
+    if servers == 4:
+        there.nodes["server-d-1"] = (True, False, False)
+    there.leave("server-a-1")
+    assert there.done == ["hold server-a-1 alone", "remove server-b-1", "stop server-a-1 alone"]
+
+
+def test_a_server_without_a_node_that_may_have_a_vote_is_held_removed_and_ended(world):
+    one = world(1)
+    one.leave("server-b-1")
+    assert one.done == ["hold server-b-1 alone", "remove server-a-1", "stop server-b-1 alone"]
+
+
+def test_a_machine_that_is_not_ready_for_a_moment_is_drained_all_the_same(world):
+    one = world(1)
+    one.nodes["agent-a-1"] = (False, "False", "")
+
+    def gets_ready():
+        one.nodes["agent-a-1"] = (False, True, "")
+
+    one.on_look = [lambda: None, lambda: None, gets_ready]
+    one.leave("agent-a-1")
+    assert one.done == ["drain server-a-1", "stop agent-a-1 alone", "remove server-a-1"]
+    assert any("is not Ready, and the cluster hears it" in line for line in one.said)
+
+
+def test_a_machine_that_stays_not_ready_is_taken_for_dead_in_the_end(world):
+    one = world(1)
+    one.nodes["agent-a-1"] = (False, "False", "")
+    one.leave("agent-a-1")
+    assert one.done == ["stop agent-a-1 alone", "remove server-a-1"]
+
+
+@pytest.mark.parametrize(("state", "said"), [(None, "is not in the cluster"), ((False, False, ""), "is not well")])
+def test_a_machine_stays_until_the_one_that_takes_its_place_is_in_the_cluster(world, state, said):
+    one = world(1)
+    if state is not None:
+        one.nodes["agent-a-2"] = state
+    told = one.refuses("agent-a-1", successor="agent-a-2")
+    assert told.startswith(f"agent-a-1 stays: agent-a-2, which takes its place, {said}")
+    assert one.done == []
+    one.nodes["agent-a-2"] = (False, True, "")
+    one.leave("agent-a-1", successor="agent-a-2")
+    assert one.done[0] == "drain server-a-1"
 
 
 def test_a_server_that_is_alive_waits_for_others_that_are_not_well_and_leaves_then(world):

@@ -171,7 +171,7 @@ REMOVED = "*' get node '*) ;; *' get crd '*) ;; *' get nodes '*) echo 'node a|||
 
 def test_the_node_goes_and_then_the_secret_that_would_keep_its_name(machine, tmp_path):
     machine(k3s=REMOVED)
-    assert run("remove", DELETE_SECONDS="5").stdout == "node a|||\nremoved\n"
+    assert run("remove", DELETE_SECONDS="5", SERVER="").stdout == "node a|||\nremoved\n"
     told = calls(tmp_path)
     node = next(i for i, line in enumerate(told) if "delete node agent-a-1 " in line)
     secret = next(i for i, line in enumerate(told) if "delete secret agent-a-1.node-password.k3s" in line)
@@ -181,13 +181,51 @@ def test_the_node_goes_and_then_the_secret_that_would_keep_its_name(machine, tmp
 
 def test_a_node_that_does_not_go_keeps_its_secret_and_is_told_of(machine, tmp_path):
     machine(k3s=f"*' get node '*) echo node/agent-a-1 ;; {REMOVED}")
-    assert run("remove", DELETE_SECONDS="1").stdout == "kept\n"
+    assert run("remove", DELETE_SECONDS="1", SERVER="").stdout == "kept\n"
     assert not any("delete secret" in line for line in calls(tmp_path))
 
 
 def test_no_answer_is_no_proof_that_a_node_has_gone(machine, tmp_path):
     machine(k3s=f"*' get node '*) exit 1 ;; {REMOVED}")
-    assert run("remove", DELETE_SECONDS="1").stdout == "kept\n"
+    assert run("remove", DELETE_SECONDS="1", SERVER="").stdout == "kept\n"
+
+
+MEMBERS = (
+    '{"header":{},"members":[{"ID":"11","name":"server-a-1-0a1b2c3d","clientURLs":["u"]},{"ID":"12","name":"%s"}]}'
+)
+
+
+@pytest.mark.parametrize("name", ["server-b-2", "server-b-2-0a1b2c3d"])
+def test_a_member_of_etcd_that_never_got_a_node_is_removed_too(machine, tmp_path, name):
+    """It would count in each later decision, and no other server could join beside it."""
+    machine(k3s=REMOVED, curl=f"*/cluster/member/list) echo '{MEMBERS % name}' ;; *) ;;")
+    done = run("remove", DELETE_SECONDS="5", SERVER="yes", LEAVING="server-b-2")
+    assert done.stdout == "node a|||\nremoved\n"
+    [removal] = [line for line in calls(tmp_path) if "member/remove" in line]
+    assert '--data {"ID":"12"} https://127.0.0.1:2379/v3/cluster/member/remove' in removal
+
+
+def test_where_etcd_has_no_such_member_none_is_removed_and_without_an_answer_it_is_not_taken_for_gone(
+    machine, tmp_path
+):
+    machine(k3s=REMOVED, curl=f"*/cluster/member/list) echo '{MEMBERS % 'server-b-20'}' ;; *) ;;")
+    assert run("remove", DELETE_SECONDS="5", SERVER="yes", LEAVING="server-b-2").stdout == "node a|||\nremoved\n"
+    assert not any("member/remove" in line for line in calls(tmp_path))
+    machine(curl="*) exit 7 ;;")
+    assert run("remove", DELETE_SECONDS="5", SERVER="yes", LEAVING="server-b-2").stdout == "kept\n"
+
+
+def test_a_node_that_is_not_ready_for_a_moment_is_drained_on_and_one_that_stays_so_is_dead(machine, tmp_path):
+    machine(
+        k3s=k3s(
+            drain="sleep 2", ready='n=$(grep -c jsonpath "$WORLD/calls"); [ "$n" -gt 3 ] && echo True || echo False'
+        )
+    )
+    often = ("look=$((SECONDS + 5))\n      ", "look=$SECONDS\n      ")
+    first = (" look=$((SECONDS + 5)) seconds", " look=$SECONDS seconds")
+    assert run("drain", often, first, DRAIN_SECONDS="600").stdout == "drained\n"
+    machine(k3s=k3s(drain="sleep 5", ready="echo False"))
+    assert run("drain", often, first, ("ILL_SECONDS=30", "ILL_SECONDS=1"), DRAIN_SECONDS="600").stdout == "dead\n"
 
 
 def test_a_server_that_is_held_does_not_begin_again(machine, tmp_path):

@@ -326,6 +326,32 @@ def test_a_name_that_the_settings_cannot_do_without_stays_on_the_list(world, rol
     assert world.settings().retire == ("server-c-1",)
 
 
+def test_of_two_agents_that_are_not_well_one_can_be_the_first(world, rolled, fake):
+    for letter in "ab":
+        fake.objects[f"/api/v1/nodes/agent-{letter}-1"] = node(f"agent-{letter}-1", server=False, ready="Unknown")
+    assert rolled("--machine", "agent-a", "--address", "10.0.0.31", "--dry-run").code == 0
+    assert "agent-a-1 is not Ready" in refused(rolled, world, "--machine", "server-a", "--address", "10.0.0.31")
+
+
+def test_an_agent_is_replaced_while_a_dead_server_is_away_whose_name_the_list_needs(world, rolled):
+    world.change("    server-c: {role: server, address: 10.0.0.13}\n", "")
+    world.file.write_text(world.file.read_text() + "  seedbed:retire: [server-c-1]\n")
+    world.apply()
+    assert rolled("--machine", "agent-a", "--address", "10.0.0.31").code == 0
+    assert world.settings().retire == ("server-c-1", "agent-a-1")
+
+
+def test_the_only_servers_next_generation_may_not_skip_a_version_of_the_one_that_leaves(world, rolled):
+    world.change("    server-b: {role: server, address: 10.0.0.12}\n", "")
+    world.change("    server-c: {role: server, address: 10.0.0.13}\n", "")
+    world.change("    init: server-a-1\n", "    init: server-a-1\n    endpoint: 10.0.0.11\n")
+    world.resources = []
+    world.apply()
+    world.change(f"version: {OLD}", "version: v1.35.1+k3s1")
+    said = refused(rolled, world, "--machine", "server-a", "--address", "10.0.0.31")
+    assert "more than 1 minor version ahead of server-a-1 (v1.33.6+k3s1)" in said
+
+
 def test_what_else_the_state_has_is_no_machine(world):
     state = rolling.read(world.exported())
     assert state.machines == {f"{name}-1" for name in ("server-a", "server-b", "server-c", "agent-a", "agent-b")}

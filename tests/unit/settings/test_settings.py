@@ -247,11 +247,22 @@ def test_a_valid_host_key_of_an_existing_machine_is_taken():
     assert settings.machines["agent-a"].host_key == HOST_KEY
 
 
-def test_what_may_leave_is_of_a_generation_that_was_or_the_next_one_that_is_given_up():
-    for generation in (1, 3, 4):
+def test_what_may_leave_is_of_any_generation_those_that_never_joined_and_are_given_up_included():
+    for generation in (1, 3, 4, 5):
         assert parse(changed(machines__agent_a__generation=3, retire=[f"agent-a-{generation}"]), "", ROOT).retire
-    [problem] = problems(changed(machines__agent_a__generation=3, retire=["agent-a-5"]))
-    assert problem == "seedbed:retire: agent-a is at generation 3, so there is no agent-a-5 to retire"
+
+
+def test_the_server_that_made_the_cluster_may_leave_like_any_other_and_keeps_its_name_there():
+    servers = {name: {"role": "server", "address": f"10.9.0.1{i}"} for i, name in enumerate(("server-b", "server-c"))}
+    without = changed(
+        machines__server_a=..., **{f"machines__{name.replace('-', '_')}": s for name, s in servers.items()}
+    )
+    for generation in (1, 7):
+        settings = parse(without | {"retire": [f"server-a-{generation}"]}, "", ROOT)
+        assert (settings.cluster.init, settings.names(Role.SERVER)) == ("server-a-1", ["server-b", "server-c"])
+    assert any(
+        "Where server-a-1 is the one that made the cluster and leaves, put it on" in line for line in problems(without)
+    )
 
 
 def test_an_even_number_of_servers_is_right_while_one_leaves():

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from stacks.config import ROOT
-from stacks.generations import differences, record, role_problems, version_problems, warning
+from stacks.generations import differences, record, role_problems, succession_problems, version_problems, warning
 from stacks.settings import parse
 
 CONFIG = {
@@ -175,3 +175,30 @@ def test_nothing_is_there_nothing_is_in_the_way():
 def test_a_machine_that_the_settings_no_longer_have_counts_no_more():
     there = {"agent-x": {"role": "agent", "k3s.version": "v1.30.0+k3s1"}}
     assert list(version_problems(at("v1.36.0+k3s1"), there)) == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ("v1.34.2+k3s1", None),
+        ("v1.35.0+k3s1", None),
+        (
+            "v1.37.0+k3s1",
+            "seedbed:k3s.version: v1.37.0+k3s1 is more than 1 minor version ahead of server-a-3 (v1.34.2+k3s1)",
+        ),
+        ("v1.33.9+k3s1", "seedbed:k3s.version: v1.33.9+k3s1 is older than server-a-3 (v1.34.2+k3s1)"),
+    ],
+)
+def test_the_version_of_a_next_generation_must_be_one_that_may_follow_that_of_the_one_which_leaves(wanted, said):
+    """Which may be all that there is of the cluster: the only server, or all machines bumped at once."""
+    old = record(at("v1.34.2+k3s1"), "server-a")
+    found = succession_problems(at(wanted), "server-a-3", old)
+    assert [line[: len(said)] for line in found] == ([said] if said else []), found
+    assert succession_problems(at(wanted), "server-x-1", old) == []
+
+
+def test_another_endpoint_is_in_the_certificates_of_servers_that_are_paved_with_it():
+    after = settings(lambda config: config["cluster"].update(endpoint="k8s.example.org"))
+    found = differences(record(settings(), "server-a"), record(after, "server-a"))
+    assert [str(difference) for difference in found] == ["cluster.endpoint nothing → k8s.example.org"]
+    assert differences(record(settings(), "agent-a"), record(after, "agent-a")) == []
