@@ -108,8 +108,8 @@ def unopenable(tree: Path, environments: Sequence[str], keys: Sequence[KeyPair],
     """What of the tree's SealedSecrets would not open on the cluster: a line for each, with the file, the entry, why and the
     remedy.
 
-    Looks at base, observability, and the apps' bases and overlays of `environments`, under the names that kustomize and
-    ArgoCD give them there. `stack` is named in the remedies. Costs an RSA operation for each value and key.
+    Looks at base, observability, the apps' bases and overlays of `environments`, and what their kustomizations name, under
+    the names that kustomize and ArgoCD give them there. `stack` is named in the remedies. Costs an RSA operation for each value and key.
     Raises SealingError where a key cannot be read.
     """
     opener = Opener(keys, stack)
