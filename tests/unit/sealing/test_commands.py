@@ -90,6 +90,18 @@ def test_a_secret_goes_in_and_a_sealed_one_comes_out(run, stack, secret, old):
     assert "'y': '1e3'\n" in out
 
 
+@pytest.mark.parametrize("field", ["name", "namespace"])
+@pytest.mark.parametrize("empty", ["", None])
+def test_an_option_stands_for_what_is_empty_in_the_secret(run, stack, secret, old, field, empty):
+    given = secret()
+    given["metadata"][field] = empty
+    code, out, err = run("seal", "--stack", "prod", f"--{field}", "given", stdin=yaml.safe_dump(given).encode())
+    assert code == 0, err
+    made = yaml.safe_load(out)
+    assert made["metadata"] == {**secret()["metadata"], field: "given"}
+    assert open_sealed(made, [old]) == {"word": b"hush"}
+
+
 def test_json_and_lists_are_taken_and_the_scope_is_the_options_or_the_secrets(run, stack, secret, old):
     wide = {"sealedsecrets.bitnami.com/cluster-wide": "true"}
     given = json.dumps({"kind": "List", "apiVersion": "v1", "items": [secret(annotations=wide)]}).encode()

@@ -253,7 +253,9 @@ def test_a_foreign_key_is_refused_even_while_another_seals(tmp_path):
 
 
 def test_keys_that_the_api_does_not_name_are_not_taken_for_the_identitys(tmp_path):
-    refuses = CONTROLLER.replace("""printf %s "${THERE-key-1 key-2}" ;;""", """echo 'etcd: timed out' >&2; return 1 ;;""")
+    refuses = CONTROLLER.replace(
+        """printf %s "${THERE-key-1 key-2}" ;;""", """echo 'etcd: timed out' >&2; return 1 ;;"""
+    )
     done = prove(tmp_path, refuses, KNOWN)
     assert done.returncode == 1
     assert "FAILED: the API does not say which sealing keys the cluster has" in done.stderr
