@@ -17,7 +17,7 @@ from lab import LabError, cloud_lab, machine, upstream_files
 from lab.artifacts import Artifacts
 from lab.git import program
 from lab.git import service as git_service
-from lab.git.tree import Prepared, Seal, prepare
+from lab.git.tree import Prepared, Renew, Seal, prepare
 from lab.gitops import trust
 from lab.internet import mirror, pki, process, s3, service
 from lab.lab import Lab
@@ -176,7 +176,7 @@ def start_git(lab: StackLab, identity: Identity, progress: Progress) -> None:
         git_service.start(lab.directory, lab.netns, lab.services_address, readers, writers, progress)
 
 
-def publish_tree(lab: StackLab, progress: Progress, seal: Seal) -> Prepared | None:
+def publish_tree(lab: StackLab, progress: Progress, seal: Seal, renew: Renew) -> Prepared | None:
     """Brings the clone's tree, sealed, to the lab's repository, as `prepare` does; None where the stack has no seed.
 
     Needs neither the network nor the git server.
@@ -185,7 +185,7 @@ def publish_tree(lab: StackLab, progress: Progress, seal: Seal) -> Prepared | No
         return None
     ensure_packages(program.PACKAGES, progress)
     with progress.phase("git tree") as phase:
-        prepared = prepare(ROOT, lab.directory, seal)
+        prepared = prepare(ROOT, lab.directory, seal, renew)
         phase.note(f"{prepared.commit[:12]}{', new' if prepared.new else ''}")
     return prepared
 

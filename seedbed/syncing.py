@@ -21,26 +21,39 @@ POLL_SECONDS = 0.5
 Say = Callable[[str], None]
 
 
-def sync(api: Api, wanted: Sequence[str], timeout: float, say: Say, poll: float = POLL_SECONDS) -> list[Application]:
+@dataclass(frozen=True)
+class Outcome:
+    """How it ended: the wanted Applications and the root as they were at the last look, and what was late.
+
+    `late` names each Application that did not get there in time, with why where its status alone does not say so.
+    `blind` names the ApplicationSets that did not look for folders in time. All is well where both are empty.
+    """
+
+    applications: list[Application]
+    late: dict[str, str]
+    blind: list[str] = field(default_factory=list)
+
+
+def sync(api: Api, wanted: Sequence[str], timeout: float, say: Say, poll: float = POLL_SECONDS) -> Outcome:
     """Refreshes everything, the root first, and waits at most `timeout` seconds for the `wanted` (none: all).
 
-    Gives the wanted ones and the root as they are in the end; whoever asked looks whether they are Synced. `say` gets a
-    line for each change, `poll` is in seconds. Raises UserError where nothing is planted, or an Application that is
-    wanted does not exist.
+    `say` gets a line for each change, `poll` is in seconds. Raises UserError where nothing is planted, or an Application
+    that is wanted does not exist.
     """
     watch = _Watch(api, time.monotonic() + timeout, say, poll)
     watch.refresh([ROOT])
     if not watch.until(lambda found: watch.settled(found[ROOT], found)):
-        return watch.chosen([ROOT])
-    if not watch.refresh_sets():
-        return watch.chosen(wanted)
+        return watch.outcome([ROOT])
+    blind = watch.refresh_sets()
     found = watch.look()
+    if blind:
+        return watch.outcome(wanted, blind)
     if missing := sorted(set(wanted) - found.keys()):
         raise UserError(f"there is no Application {', '.join(missing)}; there are {', '.join(found)}")
     watch.refresh([name for name in found if name != ROOT and (not wanted or name in wanted)])
 
     def all_settled(found: dict[str, Application]) -> bool:
-        left = [name for name in wanted or found if not watch.settled(found[name], found)]
+        left = [name for name in ([ROOT, *wanted] if wanted else found) if not watch.settled(found[name], found)]
         # A push in the meantime: what was asked before it is asked again, or the two would never meet.
         if moved := [name for name in left if found[name].synced and watch.is_behind(found[name], found)]:
             watch.refresh([ROOT, *moved])
@@ -48,7 +61,7 @@ def sync(api: Api, wanted: Sequence[str], timeout: float, say: Say, poll: float 
         return not left
 
     watch.until(all_settled)
-    return watch.chosen(wanted)
+    return watch.outcome(wanted)
 
 
 @dataclass
@@ -58,6 +71,7 @@ class _Watch:
     say: Say
     poll: float
     asked: set[str] = field(default_factory=set)
+    found: dict[str, Application] = field(default_factory=dict)
     said: dict[str, str] = field(default_factory=dict)
 
     def look(self) -> dict[str, Application]:
@@ -71,6 +85,7 @@ class _Watch:
         for name, application in found.items():
             if name in self.asked and not application.refreshing:
                 self._tell(name, _state(application))
+        self.found = found
         return found
 
     def refresh(self, names: Sequence[str]) -> None:
@@ -79,8 +94,8 @@ class _Watch:
             self.asked.add(name)
             self._annotate(f"{APPLICATIONS}/{name}", REFRESH, "normal")
 
-    def refresh_sets(self) -> bool:
-        """Has every ApplicationSet look for folders; false where one has not done so in time."""
+    def refresh_sets(self) -> list[str]:
+        """Has every ApplicationSet look for folders; gives the names of those that have not done so in time."""
         for item in self.api.items(APPLICATION_SETS):
             self._annotate(f"{APPLICATION_SETS}/{section(item, 'metadata')['name']}", REFRESH_SET, "true")
         while True:
@@ -94,12 +109,8 @@ class _Watch:
                 for condition in items(section(item, "status").get("conditions")):
                     if condition.get("type") == "ErrorOccurred" and condition.get("status") == "True":
                         self._tell(f"ApplicationSet {name}", str(condition.get("message", "")))
-            if not waiting:
-                return True
-            if not self._sleep():
-                names = ", ".join(str(section(item, "metadata")["name"]) for item in waiting)
-                self.say(f"ApplicationSet {names}: has not looked at git in time; new folders may not be seen")
-                return False
+            if not waiting or not self._sleep():
+                return [str(section(item, "metadata")["name"]) for item in waiting]
 
     def until(self, done: Callable[[dict[str, Application]], bool]) -> bool:
         """Looks again and again; false where the time is over."""
@@ -128,9 +139,19 @@ class _Watch:
             and not root.refreshing
         )
 
-    def chosen(self, wanted: Sequence[str]) -> list[Application]:
-        """The root and those that are wanted, or all."""
-        return [a for a in self.look().values() if not wanted or a.name in wanted or a.name == ROOT]
+    def outcome(self, wanted: Sequence[str], blind: Sequence[str] = ()) -> Outcome:
+        """The root and those that are wanted, or all, by the last look."""
+        chosen = [a for a in self.found.values() if not wanted or a.name in wanted or a.name == ROOT]
+        late = {a.name: self._why_late(a) for a in chosen if not self.settled(a, self.found)}
+        return Outcome(chosen, late, list(blind))
+
+    def _why_late(self, application: Application) -> str:
+        """What its status does not say; empty where it is not Synced, which the status does say."""
+        if application.name not in self.asked:
+            return "not asked"
+        if application.refreshing:
+            return "no answer"
+        return "" if not application.synced else f"not at the commit of {ROOT}"
 
     def _annotate(self, path: str, annotation: str, value: str) -> None:
         try:

@@ -3,9 +3,10 @@
 A file is found by its text first: no file that holds no SealedSecret is ever parsed, because every preview looks.
 """
 
+import os.path
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ class Found:
     """One SealedSecret, as one overlay brings it to the cluster.
 
     `position` counts the SealedSecrets of the file; `name` and `namespace` are those that kustomize and ArgoCD give it,
-    empty where there is none.
+    empty where there is none. `manifest` is the file's, with the scope's annotations that kustomize adds.
     """
 
     file: Path
@@ -51,18 +52,19 @@ class Unreadable:
 def find(tree: Path, environments: Sequence[str]) -> Iterator[Found | Unreadable]:
     """Every SealedSecret that a cluster with these environments gets from the tree.
 
-    What lies in an app's base comes once for each environment whose overlay there is.
+    That is all of `base` and `observability`, of each app its base and the overlays of the environments, and what their
+    kustomizations name elsewhere in the tree: components, or an overlay that others share. What several bring comes once
+    for each of them.
     """
-    for folder in _folders(tree / "base"):
-        yield from _in_folder(folder, (), "")
-    for folder in _folders(tree / "observability"):
-        yield from _in_folder(folder, (), "observability")
-    for app in _folders(tree / "apps"):
-        for environment in environments:
-            overlay = app / "overlays" / environment
-            if overlay.is_dir():
-                yield from _in_folder(app / "base", (overlay,), environment)
-                yield from _in_folder(overlay, (), environment)
+    files = {file: file.parent.resolve() / file.name for file in sorted(tree.rglob("*")) if _mentions(file)}
+    if not files:
+        return
+    for folders, namespace in _applications(tree, environments):
+        patches = {patch for folder in folders for patch in _patches(folder)}
+        for file, path in files.items():
+            depth = next((depth for depth, folder in enumerate(path.parents) if folder in folders), None)
+            if depth is not None and (above := folders[path.parents[depth]]):
+                yield from _in_file(file, [*path.parents[:depth], *above], namespace, is_patch=path in patches)
 
 
 def sealed_secrets(text: str, loader: Loader = yaml.CSafeLoader) -> Iterator[tuple[dict[str, Any], yaml.MappingNode]]:
@@ -138,38 +140,100 @@ def with_values(text: str, position: int, values: Mapping[str, str]) -> str:
     return text
 
 
-def _folders(parent: Path) -> list[Path]:
+_Folders = dict[Path, tuple[Path, ...]]
+"""Folders whose files an Application brings, each with the kustomizations that change what is in it, the innermost first;
+none for a folder that it does not bring. All are resolved; what lies deeper belongs to the nearest one."""
+
+
+def _applications(tree: Path, environments: Sequence[str]) -> Iterator[tuple[_Folders, str]]:
+    """What brings SealedSecrets to a cluster, with the namespace that it deploys to."""
+    for group, namespace in (("base", ""), ("observability", "observability")):
+        top = (tree / group).resolve()
+        inner = _subfolders(top)
+        yield {top: (top,), **dict.fromkeys(inner, ())}, namespace
+        for folder in inner:
+            yield _brought(folder), namespace
+    for app in _subfolders((tree / "apps").resolve()):
+        for environment in environments:
+            overlay = (app / "overlays" / environment).resolve()
+            if overlay.is_dir():
+                # The base counts even where no kustomization names it.
+                base = _brought((app / "base").resolve(), (overlay,))
+                yield {app / "overlays": (), **base, **_brought(overlay)}, environment
+
+
+def _subfolders(parent: Path) -> list[Path]:
     return sorted(path for path in parent.iterdir() if path.is_dir()) if parent.is_dir() else []
 
 
-def _in_folder(folder: Path, overlays: tuple[Path, ...], default_namespace: str) -> Iterator[Found | Unreadable]:
-    for file in sorted(folder.rglob("*")):
-        if file.suffix not in _SUFFIXES or not file.is_file():
-            continue
-        if not _MENTION.search(file.read_bytes()):
-            continue
-        above = [parent for parent in file.parents if parent.is_relative_to(folder)]
-        try:
-            for position, (manifest, _) in enumerate(sealed_secrets(read(file))):
-                name, namespace = _placed(manifest, [*above, *overlays])
-                yield Found(file, position, manifest, name, namespace or default_namespace)
-        except UnreadableError as error:
-            yield Unreadable(file, str(error))
+def _brought(folder: Path, above: tuple[Path, ...] = ()) -> _Folders:
+    """The folder, and those that its kustomization names and theirs name."""
+    folders: _Folders = {folder: (folder, *above)}
+    kustomization = _kustomization_or_none(folder)
+    for field in ("resources", "components", "bases"):
+        for other in _paths(folder, _list(kustomization.get(field))):
+            # One that comes back to itself does not render.
+            if other.is_dir() and other not in folders[folder]:
+                folders |= _brought(other, folders[folder])
+    return folders
 
 
-def _placed(manifest: Mapping[str, Any], folders: Sequence[Path]) -> tuple[str, str]:
-    """Name and namespace after the kustomizations of `folders`, the innermost first.
+def _patches(folder: Path) -> list[Path]:
+    """The files with which a folder's kustomization changes objects, and which are none themselves."""
+    kustomization = _kustomization_or_none(folder)
+    named = [patch.get("path") for patch in _list(kustomization.get("patches")) if isinstance(patch, dict)]
+    return _paths(folder, [*named, *_list(kustomization.get("patchesStrategicMerge"))])
 
-    Source: https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/namespace/, …/nameprefix/
+
+def _paths(folder: Path, entries: Sequence[object]) -> list[Path]:
+    """Those that are there; an entry may be an address, or what a file would hold, as well."""
+    paths = [folder / entry for entry in entries if isinstance(entry, str)]
+    return [path.resolve() for path in paths if os.path.exists(path)]  # noqa: PTH110 - Path's raises for a long text
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _mentions(file: Path) -> bool:
+    return file.suffix.lower() in _SUFFIXES and file.is_file() and bool(_MENTION.search(file.read_bytes()))
+
+
+def _in_file(file: Path, folders: Sequence[Path], namespace: str, *, is_patch: bool) -> Iterator[Found | Unreadable]:
+    try:
+        for position, (manifest, _) in enumerate(sealed_secrets(read(file))):
+            # A patch may bring other values; what only changes a label has none of its own.
+            if not is_patch or _map(manifest.get("spec")).get("encryptedData"):
+                yield _placed(Found(file, position, manifest, "", namespace), folders)
+    except UnreadableError as error:
+        yield Unreadable(file, str(error))
+
+
+def _placed(found: Found, folders: Sequence[Path]) -> Found:
+    """The same with name, namespace and scope after the kustomizations of `folders`, the innermost first.
+
+    Source: https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/namespace/, …/nameprefix/,
+    …/commonannotations/
     """
-    metadata = manifest.get("metadata")
-    metadata = metadata if isinstance(metadata, dict) else {}
+    metadata = _map(found.manifest.get("metadata"))
     name, namespace = str(metadata.get("name") or ""), str(metadata.get("namespace") or "")
+    annotations = dict(_map(metadata.get("annotations")))
     for folder in folders:
         kustomization = _kustomization(folder)
         name = f"{kustomization.get('namePrefix') or ''}{name}{kustomization.get('nameSuffix') or ''}"
         namespace = str(kustomization.get("namespace") or namespace)
-    return name, namespace
+        added = _map(kustomization.get("commonAnnotations"))
+        annotations |= {key: value for key, value in added.items() if str(key).startswith(f"sealedsecrets.{GROUP}/")}
+    manifest = {**found.manifest, "metadata": {**metadata, "annotations": annotations}}
+    return replace(found, manifest=manifest, name=name, namespace=namespace or found.namespace)
+
+
+def _kustomization_or_none(folder: Path) -> dict[str, Any]:
+    """Empty where it cannot be read, which is told of what it would change."""
+    try:
+        return _kustomization(folder)
+    except UnreadableError:
+        return {}
 
 
 def _kustomization(folder: Path) -> dict[str, Any]:
@@ -187,7 +251,8 @@ def _items(node: yaml.Node | None) -> Iterator[yaml.Node]:
         fields = {key.value: value for key, value in node.value}
         kind, items = fields.get("kind"), fields.get("items")
         if isinstance(kind, yaml.ScalarNode) and kind.value.endswith("List") and isinstance(items, yaml.SequenceNode):
-            yield from items.value
+            for item in items.value:
+                yield from _items(item)
             return
     if node is not None:
         yield node
@@ -213,3 +278,7 @@ def _scalar(old: str, value: str) -> str:
         before, after = body[: len(body) - len(body.lstrip())], body[len(body.rstrip()) :]
         return f"{head}{newline}{before}{value}{after}"
     return value
+
+
+def _map(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -67,8 +67,8 @@ _ANNOTATIONS = {scope: f"sealedsecrets.{GROUP}/{scope}" for scope in Scope if sc
 def seal(secret: Mapping[str, Any], certificate: str, scope: Scope) -> dict[str, Any]:
     """The SealedSecret of a Secret's manifest, for the holder of the PEM `certificate`'s key; `scope` wins over annotations.
 
-    Raises SealingError: no Secret, no name, no namespace where the scope needs one, nothing in it, an entry that cannot be
-    read, a certificate that is no RSA certificate or has expired.
+    Raises SealingError: no Secret, no name, no namespace where the scope needs one, nothing in it, an entry or a field that
+    cannot be read, a certificate that is no RSA certificate or has expired.
     """
     key = public_key(certificate)
     metadata = _metadata(secret, scope)
@@ -79,7 +79,7 @@ def seal(secret: Mapping[str, Any], certificate: str, scope: Scope) -> dict[str,
     if secret.get("type"):
         template["type"] = str(secret["type"])
     if secret.get("immutable") is not None:
-        template["immutable"] = bool(secret["immutable"])
+        template["immutable"] = _boolean(secret, "immutable")
     outer: dict[str, Any] = {field: metadata[field] for field in ("name", "namespace") if field in metadata}
     if scope is not Scope.STRICT:
         outer = {"annotations": {_ANNOTATIONS[scope]: "true"}, **outer}
@@ -108,8 +108,8 @@ def unopenable(tree: Path, environments: Sequence[str], keys: Sequence[KeyPair],
     """What of the tree's SealedSecrets would not open on the cluster: a line for each, with the file, the entry, why and the
     remedy.
 
-    Looks at base, observability, and the apps' bases and overlays of `environments`, under the names that kustomize and
-    ArgoCD give them there. `stack` is named in the remedies. Costs an RSA operation for each value and key.
+    Looks at base, observability, the apps' bases and overlays of `environments`, and what their kustomizations name, under
+    the names that kustomize and ArgoCD give them there. `stack` is named in the remedies. Costs an RSA operation for each value and key.
     Raises SealingError where a key cannot be read.
     """
     opener = Opener(keys, stack)
@@ -277,6 +277,13 @@ def _metadata(secret: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
         "finalizers": given.get("finalizers"),
     }
     return {field: value for field, value in kept.items() if value}
+
+
+def _boolean(secret: Mapping[str, Any], field: str) -> bool:
+    value = secret[field]
+    if not isinstance(value, bool):
+        raise SealingError(f"Secret {secret['metadata']['name']}: {field} must be true or false, without quotes")
+    return value
 
 
 def _texts(metadata: Mapping[str, Any], field: str, name: str) -> dict[str, str]:

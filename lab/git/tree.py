@@ -3,7 +3,8 @@
 The repository has one branch, `main`, to which anybody may push. Two hidden references remember the clone: `clone` as it
 was copied last, and `published`, that with what sealing makes of it. What changed from the one copy to the next goes
 onto `published`, and `published` is merged into `main`. So a file stays as it was pushed until the clone changes it, and
-what is sealed stays as it is until its source changes: sealing twice never gives the same.
+what is sealed stays as it is until its source changes: sealing twice never gives the same. Only a new sealing key changes
+what is on `main`, whoever brought it there.
 """
 
 import shutil
@@ -30,10 +31,14 @@ _DRAFT = "gitops.draft"
 _MAIN = f"refs/heads/{BRANCH}"
 _CLONE = f"{program.HIDDEN}/clone"
 _PUBLISHED = f"{program.HIDDEN}/published"
+_RENEWED = "Seal again for the newest key"
 _REFERENCES = (_MAIN, _CLONE, _PUBLISHED)
 
 Seal = Callable[[Path], None]
 """Makes the tree (the folder `k8s`) fit for the lab. It must leave alone what it made before and is still right."""
+
+Renew = Callable[[Path], None]
+"""Brings what is sealed in the tree to the newest key; it must leave alone what has it."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Prepared:
     new: bool
 
 
-def prepare(clone: Path, lab_dir: Path, seal: Seal) -> Prepared:
+def prepare(clone: Path, lab_dir: Path, seal: Seal, renew: Renew = lambda _: None) -> Prepared:
     """Bring the clone's `k8s/` to `main` of the lab's repository, and the lab's work tree to that commit.
 
     The files are those that git does not ignore, committed or not; all of them where the clone is no repository. The
@@ -53,7 +58,7 @@ def prepare(clone: Path, lab_dir: Path, seal: Seal) -> Prepared:
 
     Raises:
         LabError: the clone has no such folder; it and somebody who pushed changed the same lines (with the files and
-            the way out), or somebody pushed just now. Then nothing was changed. What `seal` raises passes through.
+            the way out), or somebody pushed just now. Then nothing was changed. What `seal` and `renew` raise passes through.
     """
     root = lab_dir / service.ROOT
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -65,6 +70,7 @@ def prepare(clone: Path, lab_dir: Path, seal: Seal) -> Prepared:
             copied = _copy(draft, clone, before[_CLONE], message)
             published = _publish(draft, before, copied, seal, message)
             main = _merge(draft, before[_MAIN], published)
+            main, published = _renew(draft, main, published, renew)
         after = {_MAIN: main, _CLONE: copied, _PUBLISHED: published}
         _update(repository, before, after)
         _show(repository, lab_dir / WORK_TREE, main)
@@ -188,11 +194,16 @@ def _publish(draft: Git, before: dict[str, str], copied: str, seal: Seal, messag
             (draft.folder / name).unlink(missing_ok=True)
     for folder in _folders(draft, before[_CLONE]) - _folders(draft, copied):
         shutil.rmtree(draft.folder / folder, ignore_errors=True)
-    if taken := [name for name, status in changes.items() if status != "D"]:
-        names = "".join(f"{name}\0" for name in taken)
-        draft.run("checkout", "--quiet", copied, "--pathspec-from-file=-", "--pathspec-file-nul", stdin=names)
+    _take(draft, copied, [name for name, status in changes.items() if status != "D"])
     seal(draft.folder / TREE)
     return _commit(draft, before[_PUBLISHED], message)
+
+
+def _take(draft: Git, commit: str, names: Sequence[str]) -> None:
+    """Bring some files of a commit into the work tree."""
+    if names:
+        listed = "".join(f"{name}\0" for name in names)
+        draft.run("checkout", "--quiet", commit, "--pathspec-from-file=-", "--pathspec-file-nul", stdin=listed)
 
 
 def _folders(work: Git, commit: str) -> set[PurePosixPath]:
@@ -220,6 +231,32 @@ def _merge(draft: Git, main: str, published: str) -> str:
             f"{BRANCH} of {repository} cannot be merged with the clone: {(done.stderr or done.stdout).strip()}"
         )
     raise LabError(_conflict(repository, files))
+
+
+def _renew(draft: Git, main: str, published: str, renew: Renew) -> tuple[str, str]:
+    """`main` and `published` with what a new key changes on `main`.
+
+    Files that both have alike stay alike, or the clone's next change to one would conflict with its new values.
+    """
+    _checkout(draft, main)
+    renew(draft.folder / TREE)
+    renewed = _commit(draft, main, _RENEWED)
+    if renewed == main:
+        return main, published
+    if main == published:
+        return renewed, renewed
+    different = _changed(draft, published, main)
+    _checkout(draft, published)
+    _take(draft, renewed, sorted(_changed(draft, main, renewed) - different))
+    after = _commit(draft, published, _RENEWED)
+    if after == published:
+        return renewed, published
+    # A merge by hand: what `main` has is right, and includes what is published now.
+    return draft.run("commit-tree", f"{renewed}^{{tree}}", "-p", renewed, "-p", after, "-m", _RENEWED), after
+
+
+def _changed(work: Git, before: str, after: str) -> set[str]:
+    return set(work.lines("diff", "--name-only", "--no-renames", "-z", before, after))
 
 
 def _conflict(repository: Path, files: Sequence[str]) -> str:

@@ -109,10 +109,10 @@ def _named(secret: dict[str, Any], field: str, value: str | None) -> dict[str, A
     metadata = secret.get("metadata") or {}
     if value is None or not isinstance(metadata, dict):
         return secret
-    if metadata.get(field, value) != value:
-        raise UserError(
-            f"the Secret's metadata.{field} is {metadata[field]!r}, but --{field} says {value!r}; leave one out"
-        )
+    there = metadata.get(field)
+    # An empty one is what the option is for.
+    if there not in (None, "", value):
+        raise UserError(f"the Secret's metadata.{field} is {there!r}, but --{field} says {value!r}; leave one out")
     return {**secret, "metadata": {**metadata, field: value}}
 
 

@@ -1,6 +1,7 @@
 """Have ArgoCD look at git now, and wait until the Applications are as git says.
 
-Exit code 1 where one of them is not Synced in time; the table says why. Health is shown and not waited for.
+Exit code 1 where one of them is not Synced in time, or has not answered; the table says why. Health is shown and not
+waited for.
 """
 
 import argparse
@@ -36,10 +37,17 @@ def run(arguments: argparse.Namespace) -> int:
     api = Api.of(identities.read(stack, os.environ), url)
     progress = Progress(sys.stdout)
     with progress.phase("sync") as phase:
-        found = syncing.sync(api, arguments.applications, arguments.timeout, lambda text: progress.line(f"  {text}"))
-        late = [application.name for application in found if not application.synced]
+        outcome = syncing.sync(api, arguments.applications, arguments.timeout, lambda text: progress.line(f"  {text}"))
+        found, late = outcome.applications, outcome.late
         phase.note(f"{len(found) - len(late)} of {len(found)} Synced")
     print("\n" + "\n".join(table(explained(api, found))))
+    in_time = f"within {arguments.timeout:g} s"
+    if outcome.blind:
+        print(
+            f"ApplicationSet {', '.join(outcome.blind)}: no look at git {in_time}; new folders are not seen",
+            file=sys.stderr,
+        )
     if late:
-        print(f"not Synced within {arguments.timeout:g} s: {', '.join(late)}", file=sys.stderr)
-    return 1 if late else 0
+        names = (f"{name} ({why})" if why else name for name, why in late.items())
+        print(f"not Synced {in_time}: {', '.join(names)}", file=sys.stderr)
+    return 1 if late or outcome.blind else 0

@@ -15,7 +15,7 @@ from typing import Any
 
 from lab import cloud_lab, stack_lab
 from lab.artifacts import Artifacts
-from lab.gitops.sealing import seal_tree
+from lab.gitops.sealing import renew_tree, seal_tree
 from seedbed import UserError, applications, build, cluster, engine, environment, graph, stackfile
 from seedbed.graph import Job
 from seedbed.kube import Api
@@ -133,6 +133,7 @@ def lab_jobs(lab: stack_lab.StackLab, progress: Progress) -> list[Job]:
                     # The tree of a stack that is rehearsed has secrets that only the real one opens.
                     replace=lab.settings.digitalocean is not None,
                 ),
+                lambda tree: renew_tree(tree, lab.name, seed.environments, done[IDENTITY]),
             )
 
     return [

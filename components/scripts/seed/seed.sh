@@ -15,15 +15,19 @@ main() {
   ended "$result"
 }
 
-# What ArgoCD has adopted carries its tracking id.
+# What ArgoCD has adopted carries its tracking id. Where the API does not answer, nobody knows, and nothing is applied.
 adopted() {
-  local deployment
+  local deployment id
   case $1 in
   argocd) deployment=(--namespace argocd get deployment argocd-server) ;;
   sealed-secrets) deployment=(--namespace kube-system get deployment sealed-secrets-controller) ;;
   esac
-  [ -n "$(kubectl "${deployment[@]}" --ignore-not-found --output 'jsonpath={.metadata.annotations.argocd\.argoproj\.io/tracking-id}')" ]
+  id=$(kubectl "${deployment[@]}" --ignore-not-found --output 'jsonpath={.metadata.annotations.argocd\.argoproj\.io/tracking-id}') ||
+    unanswered "whether $1 is driven from git already"
+  [ -n "$id" ]
 }
+
+unanswered() { fail "the API does not say $1" "mend what the line above names, then run \`pulumi up\` again"; }
 
 plant() {
   local work piece count
@@ -112,9 +116,10 @@ certificate() {
 
 # What is sealed with a key that the identity lacks is lost with the cluster.
 foreign() {
-  local name
-  for name in $(kubectl --namespace kube-system get secrets --selector sealedsecrets.bitnami.com/sealed-secrets-key=active \
-    --output 'jsonpath={.items[*].metadata.name}'); do
+  local name names
+  names=$(kubectl --namespace kube-system get secrets --selector sealedsecrets.bitnami.com/sealed-secrets-key=active \
+    --output 'jsonpath={.items[*].metadata.name}') || unanswered "which sealing keys the cluster has"
+  for name in $names; do
     case " $KEYS " in *" $name "*) ;; *)
       fail "the sealing key $name of the cluster is not the identity's" \
         "move what is sealed with it to the identity's key (\`seedbed rotate sealing-key\` and docs/how-to/seal-secrets.md), then delete the Secret kube-system/$name" ;;

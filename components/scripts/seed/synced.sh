@@ -159,11 +159,11 @@ starting() {
 }
 
 # KIND|NAME of what shows an error that no amount of waiting mends; a name that does not resolve yet, or a refused
-# connection, may.
+# connection, may. What is Synced keeps the message of a sync that failed until the next one.
 lasting_errors() {
-  local kind name message
-  while IFS='|' read -r kind name _ _ _ _ message; do
-    [ -n "$message" ] || continue
+  local kind name sync message
+  while IFS='|' read -r kind name _ _ sync _ message; do
+    if [ "$sync" = Synced ] || [ -z "$message" ]; then continue; fi
     explain "$message"
     [ -z "$LASTS" ] || echo "$kind|$name"
   done <<<"$STATE"
@@ -172,9 +172,9 @@ lasting_errors() {
 # KIND|NAME of what was compared while something could not be reached, as ArgoCD's own repo-server while that starts. ArgoCD
 # itself would compare it again when it looks at git next, a minute later.
 unreached() {
-  local kind name refreshing message
-  while IFS='|' read -r kind name _ refreshing _ _ message; do
-    if [ -z "$message" ] || [ -n "$refreshing" ]; then continue; fi
+  local kind name refreshing sync message
+  while IFS='|' read -r kind name _ refreshing sync _ message; do
+    if [ "$sync" = Synced ] || [ -z "$message" ] || [ -n "$refreshing" ]; then continue; fi
     explain "$message"
     [ "$WHY" != "$UNREACHED" ] || echo "$kind|$name"
   done <<<"$STATE"

@@ -105,7 +105,7 @@ def test_an_application_syncs_and_heals_itself_and_never_gives_up(name):
     assert ("CreateNamespace=true" in policy["syncOptions"]) == (name == "observability")
 
 
-@pytest.mark.parametrize("name", ["apps", "observability"])
+@pytest.mark.parametrize("name", SETS)
 def test_a_claim_waits_for_a_confirmation_before_it_is_pruned_or_deleted(name):
     [patch] = application_set(name)["spec"]["template"]["spec"]["source"]["kustomize"]["patches"]
     assert patch["target"] == {"kind": "PersistentVolumeClaim", "annotationSelector": f"!{SYNC_OPTIONS}"}

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from lab.gitops.sealing import seal_tree
+from lab.gitops.sealing import renew_tree, seal_tree
 from seedbed import UserError, cli, passphrase, sealing, stackfile
 from seedbed.commands import rotate
 from seedbed.identities import read as read_identity
@@ -88,6 +88,18 @@ def test_a_secret_goes_in_and_a_sealed_one_comes_out(run, stack, secret, old):
     assert open_sealed(one, [old]) == {"word": b"hush"}
     assert open_sealed(other, [old]) == {"no": b"hush"}
     assert "'y': '1e3'\n" in out
+
+
+@pytest.mark.parametrize("field", ["name", "namespace"])
+@pytest.mark.parametrize("empty", ["", None])
+def test_an_option_stands_for_what_is_empty_in_the_secret(run, stack, secret, old, field, empty):
+    given = secret()
+    given["metadata"][field] = empty
+    code, out, err = run("seal", "--stack", "prod", f"--{field}", "given", stdin=yaml.safe_dump(given).encode())
+    assert code == 0, err
+    made = yaml.safe_load(out)
+    assert made["metadata"] == {**secret()["metadata"], field: "given"}
+    assert open_sealed(made, [old]) == {"word": b"hush"}
 
 
 def test_json_and_lists_are_taken_and_the_scope_is_the_options_or_the_secrets(run, stack, secret, old):
@@ -296,9 +308,24 @@ def test_the_lab_seals_a_random_value_once_and_for_a_new_key_again(tree, write, 
     assert file.read_text() == sealed
     rotated = real.model_copy(update={"sealing_keys": (old, new)})
     seal_tree(tree, "lab", ["dev"], rotated, before)
+    assert file.read_text() == sealed, "what is published changes by its source only"
+    renew_tree(tree, "lab", ["dev"], rotated)
     (found,) = find(tree, ["dev"])
     assert open_sealed(found.manifest, [new])["word"] == value
     assert (tree / "sealing/lab.pem").read_text() == new.crt
+    renewed = file.read_text()
+    renew_tree(tree, "lab", ["dev"], rotated)
+    assert file.read_text() == renewed
+
+
+def test_the_lab_renews_nothing_of_a_tree_that_does_not_open_and_leaves_the_telling_to_the_preview(
+    tree, write, secret, real, old, new, stranger
+):
+    file = write("apps/web/overlays/dev/a.yaml", seal(secret(), old.crt, Scope.STRICT))
+    write("apps/web/overlays/dev/b.yaml", seal(secret(), stranger.crt, Scope.STRICT))
+    before = file.read_text()
+    renew_tree(tree, "lab", ["dev"], real.model_copy(update={"sealing_keys": (old, new)}))
+    assert file.read_text() == before
 
 
 def test_what_to_do_after_a_rotation_comes_in_the_order_that_keeps_the_cluster_whole(stack, tmp_path):

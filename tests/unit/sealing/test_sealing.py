@@ -150,6 +150,8 @@ def test_line_breaks_in_a_value_are_passed_over_as_the_controller_does(secret, o
         ({"stringData": {"hidden value": "a"}}, "more than letters"),
         ({"stringData": {True: "hidden"}}, "name is not a text; put quotes"),
         ({"data": ["hidden"]}, "data must be a map"),
+        ({"immutable": "false"}, "Secret web: immutable must be true or false, without quotes"),
+        ({"immutable": 0}, "Secret web: immutable must be true or false, without quotes"),
     ],
 )
 def test_what_cannot_be_sealed_is_refused_without_being_quoted(secret, old, change, match):

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import yaml
 
@@ -53,11 +55,80 @@ def test_overlays_of_other_environments_and_apps_without_one_are_not_looked_at(s
     assert unopenable(tree, ["dev"], [old]) == []
 
 
-def test_the_items_of_a_list_are_looked_at(secret, old, stranger, tree, write):
-    items = [sealed(secret, old), sealed(secret, stranger, name="other")]
+@pytest.mark.parametrize(
+    ("kustomizations", "file"),
+    [
+        ({"overlays/dev": "components: [../../components/db]"}, "components/db/a.yaml"),
+        ({"overlays/dev": "resources: [../../base]", "base": "components: [../db]"}, "db/a.yaml"),
+        ({"overlays/dev": "resources: [../common]"}, "overlays/common/a.yaml"),
+        ({"overlays/dev": "resources: [../common]", "overlays/common": "resources: [../../base]"}, "base/a.yaml"),
+        ({"overlays/dev": "resources: [../../../../shared]"}, "../../shared/a.yaml"),
+    ],
+)
+def test_what_an_overlays_kustomization_brings_from_elsewhere_is_looked_at(
+    secret, old, stranger, tree, write, kustomizations, file
+):
+    for folder, text in kustomizations.items():
+        write(f"apps/web/{folder}/kustomization.yaml", f"{text}\nnamePrefix: a-\n")
+    write("apps/web/overlays/prod/kustomization.yaml", "resources: [../../other]\n")
+    write("apps/web/other/a.yaml", sealed(secret, stranger))
+    placed = sealed(secret, old, name="a-" * len(kustomizations) + "web")
+    placed["metadata"]["name"] = "web"
+    del placed["metadata"]["namespace"]
+    write(f"apps/web/{file}", placed)
+    assert unopenable(tree, ["dev"], [old]) == []
+    (problem,) = unopenable(tree, ["dev"], [stranger])
+    assert f"SealedSecret dev/{'a-' * len(kustomizations)}web" in problem
+
+
+@pytest.mark.parametrize("file", ["base/a.yaml", "observability/a.yaml", "base/x/a.YAML", "base/x/y/a.Json"])
+def test_a_sealed_secret_is_found_wherever_and_however_its_file_is_called(secret, stranger, old, tree, write, file):
+    write(file, json.dumps(sealed(secret, stranger)))
+    assert len(unopenable(tree, [], [old])) == 1
+    assert unopenable(tree, [], [stranger]) == []
+
+
+@pytest.mark.parametrize(
+    "kustomization", ["resources: [., ../dev, https://example.org/x]", f"resources: [{'x' * 5000}, 1]", "resources: 1"]
+)
+def test_what_a_kustomization_names_in_vain_stops_nothing(secret, old, tree, write, kustomization):
+    write("apps/web/overlays/dev/kustomization.yaml", f"{kustomization}\n")
+    write("apps/web/overlays/dev/a.yaml", sealed(secret, old))
+    assert unopenable(tree, ["dev"], [old]) == []
+
+
+@pytest.mark.parametrize(
+    "field", ["patches: [{path: patch.yaml, target: {name: web}}]", "patchesStrategicMerge: [patch.yaml]"]
+)
+def test_a_patch_that_changes_no_value_is_no_sealed_secret(secret, old, tree, write, field):
+    write("apps/web/overlays/dev/kustomization.yaml", f"resources: [../../base]\n{field}\n")
+    write("apps/web/base/a.yaml", sealed(secret, old))
+    patch = {"apiVersion": "bitnami.com/v1alpha1", "kind": "SealedSecret", "metadata": {"name": "web"}}
+    write("apps/web/overlays/dev/patch.yaml", {**patch, "metadata": {"name": "web", "labels": {"team": "a"}}})
+    assert unopenable(tree, ["dev"], [old]) == []
+
+
+def test_the_values_of_a_patch_have_to_open(secret, old, stranger, tree, write):
+    write("apps/web/overlays/dev/kustomization.yaml", "patches: [{path: patch.yaml}]\n")
+    write("apps/web/overlays/dev/patch.yaml", sealed(secret, stranger))
+    (problem,) = unopenable(tree, ["dev"], [old])
+    assert "patch.yaml: SealedSecret dev/web, entry word" in problem
+
+
+def test_the_scope_is_the_one_that_kustomize_annotates(secret, old, tree, write):
+    made = sealed(secret, old, Scope.CLUSTER_WIDE)
+    del made["metadata"]["annotations"]
+    write("base/x/a.yaml", made)
+    assert len(unopenable(tree, [], [old])) == 1
+    write("base/x/kustomization.yaml", 'commonAnnotations: {sealedsecrets.bitnami.com/cluster-wide: "true"}\n')
+    assert unopenable(tree, [], [old]) == []
+
+
+def test_the_items_of_a_list_are_looked_at_and_those_of_a_list_in_it(secret, old, stranger, tree, write):
+    inner = {"apiVersion": "v1", "kind": "List", "items": [sealed(secret, stranger, name="inner")]}
+    items = [sealed(secret, old), sealed(secret, stranger, name="other"), inner]
     write("base/x/a.yaml", {"apiVersion": "v1", "kind": "List", "items": items})
-    (problem,) = unopenable(tree, [], [old])
-    assert "dev/other" in problem
+    assert [line.split()[2] for line in unopenable(tree, [], [old])] == ["dev/other,", "dev/inner,"]
 
 
 def test_a_secret_without_a_namespace_is_in_the_one_that_its_application_deploys_to(secret, old, tree, write):

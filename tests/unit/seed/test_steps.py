@@ -107,6 +107,18 @@ def test_what_argocd_has_adopted_is_left_alone(tmp_path):
     assert (tmp_path / "proven").exists(), "a key that is new is proven on a cluster that was planted long ago"
 
 
+def test_nothing_is_applied_where_the_api_does_not_say_whether_argocd_has_adopted_it(tmp_path):
+    refuses = CLUSTER.replace("""printf %s "${ADOPTED_ARGOCD-}" ;;""", """echo 'etcd: timed out' >&2; return 1 ;;""")
+    done = run(tmp_path, "seed", refuses, f"MANIFESTS='{archive(BASE)}'\n")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-3:] == [
+        "etcd: timed out",
+        "server-a-1 seed: FAILED: the API does not say whether argocd is driven from git already",
+        "server-a-1 seed: next: mend what the line above names, then run `pulumi up` again",
+    ]
+    assert calls(tmp_path) == []
+
+
 def test_a_planting_that_was_cut_off_goes_on_with_what_is_not_adopted(tmp_path):
     done = seed(tmp_path, before="ADOPTED_SEALED=sealed:x")
     assert done.returncode == 0, done.stderr
@@ -238,6 +250,15 @@ def test_a_foreign_key_is_refused_even_while_another_seals(tmp_path):
     done = prove(tmp_path, CONTROLLER, KNOWN + "THERE='key-1 key-2 other'\n")
     assert done.returncode == 1
     assert "the sealing key other" in done.stderr
+
+
+def test_keys_that_the_api_does_not_name_are_not_taken_for_the_identitys(tmp_path):
+    refuses = CONTROLLER.replace(
+        """printf %s "${THERE-key-1 key-2}" ;;""", """echo 'etcd: timed out' >&2; return 1 ;;"""
+    )
+    done = prove(tmp_path, refuses, KNOWN)
+    assert done.returncode == 1
+    assert "FAILED: the API does not say which sealing keys the cluster has" in done.stderr
 
 
 def test_a_controller_that_does_not_start_says_why(tmp_path):

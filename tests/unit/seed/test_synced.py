@@ -218,6 +218,17 @@ def test_an_error_that_goes_away_is_forgotten(tmp_path):
     assert ran.code == 0
 
 
+@pytest.mark.parametrize("message", [NO_FILE, NO_NAME])
+def test_a_message_that_a_synced_application_still_has_ends_nothing(tmp_path, message):
+    """A commit that does not render was reverted: there is nothing to sync, so what the failed sync said stays."""
+    reverted = app("web-dev", "Synced", message=message)
+    ran = synced(
+        tmp_path, {0: [app("root"), reverted, app("argocd", "OutOfSync")], 40: [app("root"), reverted, app("argocd")]}
+    )
+    assert ran.code == 0
+    assert not of(ran, "applications.argoproj.io web-dev")
+
+
 def test_an_error_is_looked_at_again_before_it_is_believed(tmp_path):
     """ArgoCD remembers a failure, for longer than anybody waits; what was mended meanwhile is seen."""
     broken = [app("root"), app("web-dev", "Unknown", message=NO_FILE), application_set("apps", "", NO_KEY_OF_A_SET)]

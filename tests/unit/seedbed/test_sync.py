@@ -5,7 +5,7 @@ import pytest
 from seedbed import cli, syncing
 from seedbed.commands import deploy_key, sync
 from seedbed.stackfile import StackFile
-from tests.unit.seedbed.test_syncing import NEW, Argo, cluster
+from tests.unit.seedbed.test_syncing import NEW, Argo, blind, cluster
 
 
 @pytest.fixture
@@ -41,6 +41,23 @@ def test_a_sync_that_is_late_fails_with_what_argocd_says(stack, fake, capsys):
     said = capsys.readouterr()
     assert "ComparisonError: does not render" in said.out.splitlines()[-1]
     assert "not Synced within 0.2 s: web-dev" in said.err
+
+
+def test_a_sync_that_nobody_answers_fails_whatever_the_status_of_before_says(stack, fake, capsys):
+    cluster(fake, "web-dev")
+    assert cli.main(["sync", "dev", "--timeout", "0.2"]) == 1
+    said = capsys.readouterr()
+    assert "sync: 0 of 1 Synced" in said.out
+    assert "not Synced within 0.2 s: root (no answer)" in said.err
+
+
+def test_a_sync_fails_where_an_application_set_has_not_looked_for_folders(stack, fake, capsys):
+    cluster(fake)
+    blind(fake)
+    assert cli.main(["sync", "dev", "--timeout", "0.5"]) == 1
+    said = capsys.readouterr()
+    assert "ApplicationSet apps: no such branch" in said.out
+    assert "ApplicationSet apps: no look at git within 0.5 s; new folders are not seen" in said.err
 
 
 @pytest.mark.parametrize("timeout", ["0", "-1", "nan", "100000"])

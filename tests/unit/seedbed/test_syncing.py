@@ -52,24 +52,54 @@ def wait(api, *wanted, timeout=5.0, say=lambda _: None):
 def test_everything_is_refreshed_the_root_first_and_then_synced_at_the_head(fake, api):
     cluster(fake, "web-dev", "argocd")
     argo = Argo(fake)
-    found = wait(api)
-    assert [(one.name, one.sync, one.revision) for one in found] == [
+    outcome = wait(api)
+    assert [(one.name, one.sync, one.revision) for one in outcome.applications] == [
         (name, "Synced", NEW) for name in ("root", "argocd", "web-dev")
     ]
+    assert (outcome.late, outcome.blind) == ({}, [])
     assert argo.refreshed[:2] == ["root", "set apps"]
     assert sorted(argo.refreshed[2:]) == ["argocd", "web-dev"]
 
 
 def test_a_synced_status_of_before_the_question_does_not_count(fake, api):
     cluster(fake, "web-dev")
-    found = wait(api, timeout=0.1)
-    assert [(one.name, one.refreshing) for one in found] == [("root", True)]
+    outcome = wait(api, timeout=0.1)
+    assert [(one.name, one.refreshing) for one in outcome.applications] == [("root", True)]
+    assert outcome.late == {"root": "no answer"}
+
+
+def test_an_application_that_does_not_answer_is_late_though_its_status_of_before_is_synced(fake, api):
+    cluster(fake, "web-dev")
+    argo = Argo(fake)
+
+    def step(fake):
+        kept = fake.objects[f"{APPLICATIONS}/web-dev"]["metadata"]["annotations"].pop(REFRESH, None)
+        argo.step(fake)
+        if kept:
+            fake.objects[f"{APPLICATIONS}/web-dev"]["metadata"]["annotations"][REFRESH] = kept
+
+    fake.before_read = step
+    outcome = wait(api, timeout=1)
+    assert [one.sync for one in outcome.applications] == ["Synced", "Synced"]
+    assert outcome.late == {"web-dev": "no answer"}
+
+
+def test_an_application_that_stays_behind_the_root_is_late(fake, api):
+    cluster(fake, "web-dev")
+    argo = Argo(fake)
+
+    def step(fake):
+        argo.step(fake)
+        fake.objects[f"{APPLICATIONS}/web-dev"]["status"]["sync"].update(status="Synced", revision=OLD)
+
+    fake.before_read = step
+    assert wait(api, "web-dev", timeout=1).late == {"web-dev": "not at the commit of root"}
 
 
 def test_a_new_folder_is_waited_for(fake, api):
     cluster(fake, "web-dev")
     Argo(fake, folders=("news-dev",))
-    assert [(one.name, one.sync) for one in wait(api)] == [
+    assert [(one.name, one.sync) for one in wait(api).applications] == [
         ("root", "Synced"), ("news-dev", "Synced"), ("web-dev", "Synced"),
     ]  # fmt: skip
 
@@ -84,7 +114,7 @@ def test_a_push_while_waiting_brings_all_to_the_newer_commit(fake, api):
         argo.step(fake)
 
     fake.before_read = step
-    assert {one.revision for one in wait(api)} == {NEWER}
+    assert {one.revision for one in wait(api).applications} == {NEWER}
 
 
 def test_an_application_of_another_repository_need_not_be_at_the_roots_commit(fake, api):
@@ -97,23 +127,23 @@ def test_an_application_of_another_repository_need_not_be_at_the_roots_commit(fa
         fake.objects[f"{APPLICATIONS}/chart"]["status"]["sync"].update(status="Synced", revision="1.2.3")
 
     fake.before_read = step
-    assert [one.revision for one in wait(api)] == [NEW, "1.2.3"]
+    assert [one.revision for one in wait(api).applications] == [NEW, "1.2.3"]
 
 
 def test_one_that_cannot_be_synced_is_given_back_as_it_is_when_the_time_is_over(fake, api):
     cluster(fake, "web-dev", "api-dev")
     argo = Argo(fake, broken=("web-dev",))
     said = []
-    found = wait(api, timeout=0.3, say=said.append)
+    outcome = wait(api, timeout=0.3, say=said.append)
     assert argo.refreshed.count("web-dev") == 1
-    assert [one.name for one in found if not one.synced] == ["web-dev"]
+    assert outcome.late == {"web-dev": ""}
     assert "web-dev: Unknown at aaaaaaa – ComparisonError: does not render" in said
 
 
 def test_a_root_that_cannot_be_synced_ends_it_before_anything_else_is_asked(fake, api):
     cluster(fake, "web-dev")
     argo = Argo(fake, broken=("root",))
-    (root,) = wait(api, timeout=0.1)
+    (root,) = wait(api, timeout=0.1).applications
     assert root.message == "ComparisonError: does not render"
     assert argo.refreshed == ["root"]
 
@@ -131,7 +161,7 @@ def test_each_change_is_told_once(fake, api):
 def test_only_the_wanted_ones_are_waited_for(fake, api):
     cluster(fake, "web-dev", "api-dev")
     argo = Argo(fake, broken=("api-dev",))
-    assert [one.name for one in wait(api, "web-dev")] == ["root", "web-dev"]
+    assert [one.name for one in wait(api, "web-dev").applications] == ["root", "web-dev"]
     assert "api-dev" not in argo.refreshed
 
 
@@ -145,7 +175,7 @@ def test_a_wanted_one_that_is_not_there_is_named_with_those_that_are(fake, api):
 def test_a_wanted_one_may_be_a_folder_that_was_just_pushed(fake, api):
     cluster(fake)
     Argo(fake, folders=("news-dev",))
-    assert [one.name for one in wait(api, "news-dev")] == ["root", "news-dev"]
+    assert [one.name for one in wait(api, "news-dev").applications] == ["root", "news-dev"]
 
 
 def test_a_cluster_where_nothing_is_planted_is_told_from_one_that_is_late(fake, api):
@@ -153,8 +183,8 @@ def test_a_cluster_where_nothing_is_planted_is_told_from_one_that_is_late(fake, 
         wait(api)
 
 
-def test_an_application_set_that_cannot_look_at_git_says_why(fake, api):
-    cluster(fake, "web-dev")
+def blind(fake):
+    """An ArgoCD whose set `apps` cannot look at git."""
     argo = Argo(fake)
 
     def step(fake):
@@ -166,7 +196,13 @@ def test_an_application_set_that_cannot_look_at_git_says_why(fake, api):
             item["status"] = {"conditions": [{"type": "ErrorOccurred", "status": "True", "message": "no such branch"}]}
 
     fake.before_read = step
+
+
+def test_an_application_set_that_cannot_look_at_git_says_why(fake, api):
+    cluster(fake, "web-dev")
+    blind(fake)
     said = []
-    wait(api, timeout=0.2, say=said.append)
+    outcome = wait(api, timeout=0.5, say=said.append)
     assert "ApplicationSet apps: no such branch" in said
-    assert any("has not looked at git in time" in line for line in said)
+    assert outcome.blind == ["apps"]
+    assert outcome.late == {"web-dev": "not asked"}

@@ -37,9 +37,14 @@ def done(monkeypatch):
     monkeypatch.setattr(stack_lab, "ensure_identity", note("identity", "the identity"))
     for name in ("start_s3", "start_hosts", "start_internet", "start_git", "start_cloud"):
         monkeypatch.setattr(stack_lab, name, note(name))
-    monkeypatch.setattr(
-        stack_lab, "publish_tree", lambda lab, progress, seal: notes.append("publish_tree") or seal("draft")
-    )
+
+    def publish_tree(lab, progress, seal, renew):
+        notes.append("publish_tree")
+        seal("draft")
+        renew("merged")
+
+    monkeypatch.setattr(stack_lab, "publish_tree", publish_tree)
+    monkeypatch.setattr(up, "renew_tree", lambda *arguments: notes.append(arguments))
     monkeypatch.setattr(
         up, "seal_tree", lambda *arguments, before, replace: notes.append((*arguments, before, replace))
     )
@@ -57,6 +62,7 @@ def jobs(seed, digitalocean=None):
 def test_the_tree_is_sealed_with_the_identity_while_it_is_published(done):
     graph.run(jobs(SEED))
     assert ("draft", "dev", ("dev",), "the identity", "the tree as it was pushed", False) in done
+    assert ("merged", "dev", ("dev",), "the identity") in done
 
 
 def test_a_clouds_stack_is_rehearsed_with_made_up_secrets_in_place_of_the_real_ones(done):

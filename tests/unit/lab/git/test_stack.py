@@ -61,11 +61,15 @@ def test_the_tree_is_the_clones(tmp_path, calls):
     def seal(folder):
         raise AssertionError
 
-    assert stack_lab.publish_tree(lab(tmp_path, seed=True), Progress(), seal) == Prepared("c0ffee", new=True)
-    assert calls == [(ROOT, tmp_path, seal)]
+    def renew(folder):
+        raise AssertionError
+
+    assert stack_lab.publish_tree(lab(tmp_path, seed=True), Progress(), seal, renew) == Prepared("c0ffee", new=True)
+    assert calls == [(ROOT, tmp_path, seal, renew)]
 
 
 def test_a_stack_without_a_seed_has_neither(tmp_path, calls):
     stack_lab.start_git(lab(tmp_path, seed=False), Keys(), Progress())
-    assert stack_lab.publish_tree(lab(tmp_path, seed=False), Progress(), lambda folder: None) is None
+    act = [lambda _: None] * 2
+    assert stack_lab.publish_tree(lab(tmp_path, seed=False), Progress(), *act) is None
     assert calls == []

@@ -56,9 +56,21 @@ class World:
     lab: Path
     pusher: Path
     seal: Callable[[Path], None] = field(default=seal)
+    renew: Callable[[Path], None] = field(default=lambda _: None)
 
     def prepare(self) -> tree.Prepared:
-        return tree.prepare(self.clone, self.lab, self.seal)
+        return tree.prepare(self.clone, self.lab, self.seal, self.renew)
+
+    def rotate(self, key: str) -> None:
+        """From now on everything that is sealed is brought to this key; what a file says comes before the key."""
+
+        def renew(folder: Path) -> None:
+            for file in folder.rglob("sealed.yaml"):
+                said, _, by = file.read_text().partition(" by ")
+                if by.split()[:1] != [key]:
+                    file.write_text(f"{said} by {key} {secrets.token_hex(8)}")
+
+        self.renew = renew
 
     @property
     def repository(self) -> Path:
@@ -287,6 +299,48 @@ def test_a_conflict_ends_when_what_was_pushed_is_undone(world: World) -> None:
     world.push(gone_yaml="gone")
     world.prepare()
     assert world.shown("gone.yaml") == "ours"
+
+
+def test_a_new_key_comes_to_what_the_clone_has_and_to_what_was_pushed_and_only_once(world: World) -> None:
+    world.prepare()
+    world.push(new__sealed_yaml="theirs")
+    world.rotate("two")
+    assert world.prepare().new
+    assert world.shown(SEALED).startswith("sealed open")
+    assert " by two " in world.shown(SEALED)
+    assert world.shown("new/sealed.yaml").startswith("theirs by two ")
+    assert not world.prepare().new
+    assert not (world.clone / "k8s/new").exists()
+
+
+def test_a_new_key_without_a_push_is_one_commit(world: World) -> None:
+    first = world.prepare()
+    world.rotate("two")
+    second = world.prepare()
+    assert " by two " in world.shown(SEALED)
+    assert git(world.repository, "rev-parse", f"{second.commit}^@") == first.commit
+    assert not world.prepare().new
+
+
+def test_a_value_of_somebody_elses_is_in_nobodys_way_when_the_key_changes(world: World) -> None:
+    world.prepare()
+    world.push(apps__web__overlays__dev__sealed_yaml="theirs")
+    for key in ("two", "three"):
+        world.rotate(key)
+        world.prepare()
+        assert world.shown(SEALED).startswith(f"theirs by {key} ")
+    assert not world.prepare().new
+
+
+def test_the_clone_can_change_what_was_sealed_again(world: World) -> None:
+    world.prepare()
+    world.push(added_yaml="added", new__sealed_yaml="theirs")
+    world.rotate("two")
+    world.prepare()
+    put(world.clone, apps__web__overlays__dev__sealed_yaml="open again")
+    world.prepare()
+    assert world.shown(SEALED).startswith("sealed open again")
+    assert world.shown("added.yaml") == "added"
 
 
 def test_a_push_in_the_same_moment_is_not_lost(world: World) -> None:
