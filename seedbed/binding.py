@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -29,6 +30,9 @@ SEAL, MARK = "seedbed review seal 1", "seedbed review identity 1"
 
 PACKAGES = ("pulumi", *(f"pulumi-{name}" for name in dropins.PROVIDERS), "pydantic", "PyYAML", "cryptography")
 """The Python packages that the program is written with."""
+
+WHERE = ("endpoint", "region", "awssdk_region", "prefix")
+"""The parameters of a store's url by which it is another store. Source: gocloud.dev aws/aws.go, blob/blob.go"""
 
 VERSION_SECONDS = 30
 SHOWN = 60
@@ -115,8 +119,18 @@ def pulumi_version(environment: Mapping[str, str]) -> str:
 
 
 def store(environment: Mapping[str, str]) -> str:
-    """Where the state is, for a person: the url without its query, which may name a profile."""
-    return re.sub(r"//[^/@]*@", "//", environment.get("PULUMI_BACKEND_URL", "")).partition("?")[0]
+    """Where the state is, for a person: of the url's query only what leads to another store, and nothing that opens it.
+
+    Buckets of two servers may have one name, and the state in one be a copy of that in the other. A lab's server has the same
+    port for the lab's life (lab/internet/s3.py), so a plan holds when the lab is stopped and started.
+    """
+    url, _, query = environment.get("PULUMI_BACKEND_URL", "").partition("?")
+    where = [(name, re.sub(r"//.*@", "//", value)) for name, value in parse_qsl(query) if name in WHERE]
+    return (
+        re.sub(r"//[^/@]*@", "//", url)
+        + "?" * bool(where)
+        + "&".join(f"{name}={value}" for name, value in sorted(where))
+    )
 
 
 def differences(then: Binding, now: Binding, root: Path) -> list[str]:
@@ -170,11 +184,12 @@ def _map(value: object) -> Mapping[str, Any]:
 
 
 def _digest(path: Path) -> str:
-    """Of a file, or of all files of a folder; "" where there is none."""
-    files = sorted(found for found in path.rglob("*") if found.is_file()) if path.is_dir() else [path]
+    """Of a file, or of all files and links of a folder; "" where there is none."""
+    found = path.rglob("*") if path.is_dir() else [path]
+    files = sorted(file for file in found if file.is_file() or file.is_symlink())
     paths = [file.relative_to(path.parent).as_posix() for file in files]
-    found = sources.of_files(path.parent, "", (), [one for one in paths if "/.git/" not in f"/{one}"])
-    return found.digest if found.files else ""
+    bound = sources.of_files(path.parent, "", (), [one for one in paths if "/.git/" not in f"/{one}"])
+    return bound.digest if bound.files else ""
 
 
 def _kind(file: Path) -> str:

@@ -10,6 +10,7 @@ import hmac
 import io
 import json
 import os
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -29,6 +30,18 @@ MEMBERS = (MANIFEST, PLAN, REPORT, SEAL)
 
 LARGEST = 128 << 20
 """Bytes of a member: what says that it is more is no bundle, and is not unpacked."""
+
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    OverflowError,
+)
+"""What reading a zip raises that was changed: in its numbers, its names, its content."""
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The first moment that a zip knows; when a bundle was made is in its manifest."""
@@ -96,7 +109,9 @@ class Packed:
                 f"rehearsal, or {SEAL} was changed. It is not applied"
             )
         manifest = self._members[MANIFEST]
-        if not hmac.compare_digest(str(seal.get("hmac")), _hmac(key, manifest)):
+        # As bytes: of text it compares ASCII only, and what is in a file that was changed may be anything.
+        said = str(seal.get("hmac")).encode(errors="replace")
+        if not hmac.compare_digest(said, _hmac(key, manifest).encode()):
             raise self._error(f"was changed after the review: {MANIFEST} is not what was sealed. It is not applied")
         try:
             believed = Manifest.model_validate_json(manifest)
@@ -110,7 +125,7 @@ class Packed:
     def _json(self, name: str) -> dict[str, object]:
         try:
             value = json.loads(self._members[name])
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):
             raise self._error(f"{name} is not what `seedbed review` writes: it was changed")
@@ -152,13 +167,25 @@ def _unpacked(path: Path) -> dict[str, bytes]:
                 raise BundleError(f"{path}: is no bundle of `seedbed review`, which holds {', '.join(MEMBERS)}")
             if large := [info.filename for info in infos if info.file_size > LARGEST]:
                 raise BundleError(f"{path}: {large[0]} is larger than {LARGEST >> 20} MiB: not one of `seedbed review`")
-            return {info.filename: archive.read(info) for info in infos}
+            return {info.filename: _member(archive, info) for info in infos}
     except FileNotFoundError:
         raise BundleError(f"{path} does not exist: `seedbed review STACK` makes one") from None
     except OSError as error:
-        raise BundleError(f"{path} cannot be read: {error.strerror}") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror or error}") from None
+    except _DAMAGE as error:
         raise BundleError(f"{path}: is damaged, or no bundle of `seedbed review` ({error})") from None
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """Its content, of which no more is unpacked than it says that there is."""
+    # The other ways of packing are unpacked whole, however little of it is asked for.
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise zipfile.BadZipFile(f"{info.filename} is packed in another way")
+    with archive.open(info) as file:
+        content = file.read(info.file_size + 1)
+    if len(content) != info.file_size:
+        raise zipfile.BadZipFile(f"{info.filename} has another size than it says")
+    return content
 
 
 def _hmac(key: bytes, content: bytes) -> str:

@@ -1,9 +1,11 @@
 """Looks for a stack's secrets in what is about to be shown to others."""
 
 import base64
+import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from seedbed import passphrase
+from seedbed import UserError, passphrase
 from stacks.identity import Identity
 
 SHORTEST = 12
@@ -12,9 +14,11 @@ SHORTEST = 12
 LINES = 6
 """So many lines of a key are looked for: none leaks without the others."""
 
+DEPLOY_KEYS = 20
+"""So many are looked for, the one in use and those before it: a state may still have the one that was replaced."""
+
 # Of the environment of a preview; what has one of these names is a secret.
 _VARIABLES = (
-    passphrase.VARIABLE,
     "DIGITALOCEAN_TOKEN",
     "DIGITALOCEAN_ACCESS_TOKEN",
     "SPACES_SECRET_ACCESS_KEY",
@@ -24,23 +28,32 @@ _VARIABLES = (
 
 
 def patterns(
-    identity: Identity, machines: Iterable[str], environment: Mapping[str, str], public: str | None = None
+    identity: Identity,
+    machines: Iterable[str],
+    environment: Mapping[str, str],
+    public: str | None = None,
+    *,
+    deploy_key: int = 1,
 ) -> dict[str, str]:
-    """Text to look for -> the secret that it is a part of: lines of keys and tokens, also as they look inside base64.
+    """Text to look for -> the secret that it is a part of: lines of keys and tokens, also as they look in JSON and base64.
 
-    `machines` are full names. `public` is a passphrase that everybody knows: the dev stack's, which is in git.
+    `machines` are full names. `public` is a passphrase that everybody knows: the dev stack's, which is in git. `deploy_key`
+    is the number of the one in use.
     """
+    from_environment = {passphrase.VARIABLE: _passphrase(environment)}
+    from_environment |= {name: environment.get(name) for name in _VARIABLES}
+    deploy_keys = range(max(1, deploy_key - DEPLOY_KEYS + 1), deploy_key + 1)
     secrets = {
         "the operator's key": identity.operator_key + identity.operator_key_pkcs8,
         "the admin's key": identity.admin.key,
         "the seed of the host keys": identity.host_key_seed,
         "the servers' token": identity.server_token,
         "the agents' token": identity.agent_token,
-        "the deploy key": identity.deploy_key(1).private,
+        **{f"deploy key {number}": identity.deploy_key(number).private for number in deploy_keys},
         **{f"sealing key {number}": pair.key for number, pair in enumerate(identity.sealing_keys, 1)},
         **{name: text for name, text in identity.files.items() if name.endswith(".key")},
         **{f"the host key of {machine}": identity.host_key(machine).private for machine in machines},
-        **{name: environment[name] for name in _VARIABLES if environment.get(name) not in (None, "", public)},
+        **{name: text for name, text in from_environment.items() if text and text != public},
     }
     every_key_has = set(identity.host_key("another").private.splitlines())
     return {
@@ -63,6 +76,13 @@ def without(text: str, secrets: Mapping[str, str]) -> str:
     )
 
 
+def _passphrase(environment: Mapping[str, str]) -> str | None:
+    try:
+        return passphrase.from_environment(environment)
+    except UserError:
+        return None  # then there is none to be found, and whatever needs one says so
+
+
 def _told(lines: list[str]) -> list[str]:
     long = [line for line in lines if len(line) >= SHORTEST and not line.startswith("-----")]
     # The first lines of a long key are public: those of RSA are its modulus.
@@ -70,8 +90,13 @@ def _told(lines: list[str]) -> list[str]:
 
 
 def _forms(line: str) -> Iterator[str]:
-    """As it is, and what of it looks the same wherever it stands in what is encoded, for each alignment to three bytes."""
-    yield line
-    for offset in range(3):
-        rest = line[offset:].encode()
-        yield base64.b64encode(rest[: len(rest) // 3 * 3]).decode()
+    """As it is, as it looks in JSON, and what of these looks the same wherever it stands in base64, for each alignment to
+    three bytes."""
+    raw = json.dumps(line, ensure_ascii=False)[1:-1]
+    # The engine's JSON has these letters escaped as well. Source: https://pkg.go.dev/encoding/json#HTMLEscape
+    engines = re.sub("[<>&\u2028\u2029]", lambda letter: f"\\u{ord(letter[0]):04x}", raw)
+    for form in {line, raw, engines, json.dumps(line)[1:-1]}:
+        yield form
+        for offset in range(3):
+            rest = form.encode(errors="replace")[offset:]
+            yield base64.b64encode(rest[: len(rest) // 3 * 3]).decode()

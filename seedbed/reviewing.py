@@ -43,7 +43,8 @@ def review(stack: StackFile, environment: Mapping[str, str], preview: "Future[Pr
         previewed = preview.result()
     urns = {step["urn"] for step in (previewed.digest or {}).get("steps") or []}
     machines = [deployment.name_of(urn) for urn in urns if deployment.type_of(urn) == deployment.NODE]
-    secrets = leaks.patterns(identity, machines, environment, passphrase.public_passphrase(ROOT))
+    public = passphrase.public_passphrase(ROOT)
+    secrets = leaks.patterns(identity, machines, environment, public, deploy_key=stack.deploy_key)
     report = _report(previewed, stack, before, secrets)
     if report.verdict is Verdict.REFUSED:
         return Review(report, before.short, None, None, b"")

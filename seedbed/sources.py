@@ -1,6 +1,7 @@
 """The program's own files, as git and the disk have them: what a plan was made from."""
 
 import hashlib
+import os
 import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,6 +13,9 @@ from seedbed import UserError
 PROGRAM = ("__main__.py", "Pulumi.yaml", "stacks", "components", "k8s", "requirements", "lab/plugins")
 """What a preview is made from beside the settings: files, and folders with all that is in them. Nothing else of the
 repository is imported by the program or read by it."""
+
+BESIDE = {".git", "__pycache__"}
+"""What a folder behind a link may have that a preview itself writes."""
 
 GIT_SECONDS = 30
 SHORT_COMMIT = 12
@@ -92,12 +96,27 @@ def _way(root: Path, then: str, now: str) -> str:
 
 
 def _digest(path: Path) -> str:
+    """Of a file's content; of a link, of its text and of what it leads to, which may be outside of all that is bound. "" where
+    there is nothing. Raises UserError where it cannot be read."""
     try:
         if path.is_symlink():
-            return hashlib.sha256(f"link to {path.readlink()}".encode()).hexdigest()
+            text = os.fsencode(path.readlink())
+            return hashlib.sha256(b"link to %s\n%s" % (text, _behind(path).encode())).hexdigest()
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return ""
+    except OSError as error:
+        raise UserError(f"{path} cannot be read, and a plan is bound to it: {error.strerror or error}") from None
+
+
+def _behind(link: Path) -> str:
+    """The digests of what a link leads to: a file, or all files of a folder, whose own links to folders are not followed."""
+    files = sorted(link.rglob("*")) if link.is_dir() else [link]
+    return "".join(
+        f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.relative_to(link).as_posix()}\n"
+        for file in files
+        if file.is_file() and not BESIDE & set(file.relative_to(link).parts)
+    )
 
 
 def _split(text: str) -> Sequence[str]:

@@ -70,6 +70,14 @@ class StackFile:
         value = self.config.get(IDENTITY_FILE)
         return None if value is None else self.root / str(value)
 
+    @property
+    def deploy_key(self) -> int:
+        """The number of the deploy key that its settings name, whatever else they are; 1 where they name none."""
+        value: object = self.config.get(f"{PROJECT}:seed")
+        for key in ("repository", "deployKey"):
+            value = value.get(key) if isinstance(value, dict) else None
+        return value if isinstance(value, int) else 1
+
 
 def path_of(name: str, root: Path = ROOT) -> Path:
     """Where the stack's yaml is. Raises UserError for a name that Pulumi would refuse."""

@@ -51,9 +51,6 @@ def run(arguments: argparse.Namespace) -> int:
     identity = identities.read(stack, variables)
     bundle = packed.opened(binding.seal_key(identity))
     progress.line(f"{bundle.manifest.summary} (reviewed {bundle.manifest.created})")
-    if bundle.manifest.verdict == Verdict.NOTHING.value:
-        progress.line("there is nothing to apply")
-        return 0
     changed = binding.differences(bundle.manifest.binding, reviewing.now(stack, identity, variables), ROOT)
     if changed:
         raise UserError(
@@ -61,6 +58,9 @@ def run(arguments: argparse.Namespace) -> int:
             + "\n".join(f"  {line}" for line in changed)
             + f"\nReview again: `seedbed review {stack.name}`"
         )
+    if bundle.manifest.verdict == Verdict.NOTHING.value:
+        progress.line("there is nothing to apply")
+        return 0
     with progress.phase(f"stack {stack.name}"):
         _carry_out(bundle, stack, identity, variables, progress)
     progress.line(f"done: what was reviewed at {bundle.manifest.binding.sources.short}")
@@ -84,7 +84,8 @@ def _carry_out(
     plan_of = json.loads(bundle.plan)
     urns = plan_of["resourcePlans"]
     machines = [deployment.name_of(urn) for urn in urns if deployment.type_of(urn) == deployment.NODE]
-    secrets = leaks.patterns(identity, machines, variables, passphrase.public_passphrase(ROOT))
+    public = passphrase.public_passphrase(ROOT)
+    secrets = leaks.patterns(identity, machines, variables, public, deploy_key=stack.deploy_key)
     follower = Follower(plan_of, lambda text: progress.line(f"  {leaks.without(text, secrets)}"))
     with tempfile.TemporaryDirectory(prefix="seedbed-") as folder:
         plan = Path(folder) / "plan.json"

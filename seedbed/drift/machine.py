@@ -106,7 +106,7 @@ def compare(fact: Fact) -> Iterator[str]:
         case "folder":
             yield from _folder(fact.name, was, now)
         case "floor":
-            if not now.isdecimal() or int(now) < int(was):
+            if not _reaches(now, was):
                 yield f"sysctl {fact.name} is {now}, where at least {was} is needed"
         case _ if was == now:
             return
@@ -126,6 +126,14 @@ def compare(fact: Fact) -> Iterator[str]:
             yield f"{_MACHINE.get(fact.name, fact.name)} is {now}, not {was}"
         case _:
             yield f"{fact.kind} {fact.name} is {now}, not {was}"
+
+
+def _reaches(now: str, floor: str) -> bool:
+    """Whether a number is at least another; no where one of them is none, as in a list that somebody edited."""
+    try:
+        return int(now) >= int(floor)
+    except ValueError:
+        return False
 
 
 _MACHINE = {"forward-policy": "the FORWARD chain of iptables", "k3s": "/usr/local/bin/k3s"}

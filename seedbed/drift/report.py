@@ -34,12 +34,21 @@ def code(subjects: Iterable[Subject]) -> int:
 
 
 def lines(settings: Settings, machines: Sequence[Subject], others: Sequence[Subject]) -> Iterator[str]:
-    """The whole of it; `others` are only those with something to say."""
+    """The whole of it; `others` are only those with something to say.
+
+    Much of it was said by machines that are perhaps no longer ours, and goes to a person's terminal: what could move the
+    cursor there, and so write over another line, is a space.
+    """
+    for line in _lines(settings, machines, others):
+        yield "".join(letter if letter.isprintable() else " " for letter in line)
+
+
+def _lines(settings: Settings, machines: Sequence[Subject], others: Sequence[Subject]) -> Iterator[str]:
     subjects = [*machines, *others]
     width = max((len(subject.name) for subject in subjects), default=0)
     for subject in subjects:
         yield f"{subject.name.ljust(width)}  {_outcome(subject)}"
-    yield from _other_settings(settings, machines)
+    yield from _other_settings(settings, machines, clean=code(subjects) == 0)
     advice = [*(_replace(settings, one.name) for one in machines if one.drift), *_put_back(others)]
     if advice:
         yield ""
@@ -61,7 +70,7 @@ def _outcome(subject: Subject) -> str:
     return "; ".join(parts) + "".join(f" ({note})" for note in subject.notes)
 
 
-def _other_settings(settings: Settings, machines: Sequence[Subject]) -> Iterator[str]:
+def _other_settings(settings: Settings, machines: Sequence[Subject], *, clean: bool) -> Iterator[str]:
     current = {settings.full_name(name): name for name in settings.machines}
     texts = [
         text
@@ -70,7 +79,7 @@ def _other_settings(settings: Settings, machines: Sequence[Subject]) -> Iterator
     ]
     if texts:
         yield ""
-        yield "No drift, but:"
+        yield "No drift, but:" if clean else "Besides, which is no drift:"
         yield from (f"  {text}" for text in texts)
 
 

@@ -1,5 +1,6 @@
 """`seedbed review` and `seedbed apply` on the real engine: what was reviewed is applied, and nothing is where anything changed."""
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from seedbed import bundle as bundles
 from seedbed.passphrase import Crypter
 from stacks.identity import Identity
 from tests.clones import git
@@ -54,8 +56,8 @@ class Clone:
             argv, cwd=self.root, env=env, capture_output=True, text=True, timeout=SECONDS, check=False
         )  # fmt: skip
 
-    def apply(self) -> "subprocess.CompletedProcess[str]":
-        return self.seedbed("apply", str(self.bundle))
+    def apply(self, other: Path | None = None) -> "subprocess.CompletedProcess[str]":
+        return self.seedbed("apply", str(other or self.bundle))
 
     def before_the_cli(self, script: str) -> None:
         """Lets every `pulumi` be preceded by a script."""
@@ -71,6 +73,25 @@ class Clone:
 
     def files_of_the_state(self) -> dict[str, bytes]:
         return {str(file): file.read_bytes() for file in self.reviewed.state.rglob("*") if file.is_file()}
+
+
+def members(packed: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(packed) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def repacked(path: Path, content: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in content.items():
+            archive.writestr(name, text)
+    return path
+
+
+def less_to_do(plan: bytes) -> bytes:
+    """The plan without what it would do to one resource."""
+    planned = json.loads(plan)
+    planned["resourcePlans"].pop(next(urn for urn in planned["resourcePlans"] if urn.endswith("::agent-c-1-k3s")))
+    return json.dumps(planned).encode()
 
 
 def touch_a_resource(state: Path) -> None:
@@ -124,8 +145,7 @@ def clone(asked: Clone, tmp_path: Path) -> Iterator[Clone]:
 
 
 def test_a_review_prints_its_report_and_writes_it_into_the_bundle(asked: Clone) -> None:
-    with zipfile.ZipFile(asked.bundle) as archive:
-        report = archive.read("report.md").decode()
+    report = members(asked.bundle)[bundles.REPORT].decode()
     assert "**in** `agent-c-1`" in report
     assert asked.review.stdout == report == (asked.root / "report.md").read_text()
     assert f"seedbed apply .review/{asked.bundle.name}" in asked.review.stderr
@@ -141,8 +161,7 @@ def test_no_part_of_a_secret_is_in_a_bundle_or_in_what_a_review_says(asked: Clon
     }
     assert len(tokens) >= 3, sorted(tokens)
     secrets = secret_search.patterns(identity, [*asked.machines(), "agent-c-1"], **tokens)
-    with zipfile.ZipFile(asked.bundle) as archive:
-        texts = {name: archive.read(name).decode() for name in archive.namelist()}
+    texts = {name: content.decode() for name, content in members(asked.bundle).items()}
     texts |= {"stdout": asked.review.stdout, "stderr": asked.review.stderr}
     assert {name: found for name, text in texts.items() if (found := secret_search.in_text(text, secrets))} == {}
     # The search finds what the state has in clear for whoever opens it.
@@ -211,6 +230,59 @@ def test_a_plan_of_another_state_is_not_applied(clone: Clone) -> None:
     assert applied.returncode == 1, applied.stdout
     assert "state: agent-b-1-k3s is changed since the review" in applied.stderr
     assert "seedbed review prod" in applied.stderr
+    assert clone.files_of_the_state() == before
+
+
+@pytest.mark.parametrize(
+    ("also", "said"),
+    [
+        (False, "was changed after the review: plan.json is not what was sealed. It is not applied"),
+        (True, "was changed after the review: manifest.json is not what was sealed. It is not applied"),
+    ],
+    ids=["plan", "plan-and-manifest"],
+)
+def test_a_bundle_whose_plan_somebody_changed_is_not_applied(
+    clone: Clone, tmp_path: Path, also: bool, said: str
+) -> None:
+    content = members(clone.bundle)
+    digest = hashlib.sha256(content[bundles.PLAN]).hexdigest()
+    content[bundles.PLAN] = less_to_do(content[bundles.PLAN])
+    if also:
+        assert content[bundles.MANIFEST].count(digest.encode()) == 1
+        other = hashlib.sha256(content[bundles.PLAN]).hexdigest()
+        content[bundles.MANIFEST] = content[bundles.MANIFEST].replace(digest.encode(), other.encode())
+    before = clone.files_of_the_state()
+    applied = clone.apply(repacked(tmp_path / "changed.zip", content))
+    assert applied.returncode == 1, applied.stdout
+    assert said in applied.stderr
+    assert clone.files_of_the_state() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "taken", "said"),
+    [
+        ("staging", bundles.MEMBERS, "is a plan of stack staging, which this clone has no file of"),
+        (STACK, bundles.MEMBERS, "was sealed with another identity than stack prod has"),
+        (STACK, (bundles.MANIFEST,), "was changed after the review: manifest.json is not what was sealed"),
+        (STACK, (bundles.MANIFEST, bundles.SEAL), "was sealed with another identity than stack prod has"),
+        (STACK, (bundles.PLAN,), "was changed after the review: plan.json is not what was sealed"),
+    ],
+    ids=["another-name", "another-identity", "its-manifest", "its-manifest-and-seal", "its-plan"],
+)
+def test_a_plan_of_another_stack_is_not_applied(
+    clone: Clone, tmp_path: Path, name: str, taken: tuple[str, ...], said: str
+) -> None:
+    ours = members(clone.bundle)
+    sealed = bundles.Manifest.model_validate_json(ours[bundles.MANIFEST])
+    other, report = tmp_path / "other.zip", ours[bundles.REPORT].decode()
+    manifest = sealed.model_copy(update={"stack": name, "created": "2026-01-01T00:00:00+00:00"})
+    # The key is what the other identity comes to; all else is as good as it can be.
+    bundles.write(other, manifest, less_to_do(ours[bundles.PLAN]), report, b"another stack's identity")
+    theirs = members(other)
+    before = clone.files_of_the_state()
+    applied = clone.apply(repacked(tmp_path / "mixed.zip", {**ours, **{member: theirs[member] for member in taken}}))
+    assert applied.returncode == 1, applied.stdout
+    assert said in applied.stderr
     assert clone.files_of_the_state() == before
 
 

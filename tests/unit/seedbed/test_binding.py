@@ -66,6 +66,27 @@ def test_a_file_outside_git_that_a_setting_names_is_bound(stack, identity, file,
     assert changes(then, binding.settings(stack, identity)) == [f"settings: the file .lab/{named} changed"]
 
 
+@pytest.mark.parametrize(
+    ("file", "named"), [("k3s.sha256", "k3s.sha256"), ("known", "known"), ("tree/base/one.yaml", "tree")]
+)
+def test_what_is_behind_a_link_that_a_setting_names_is_bound(stack, identity, tmp_path, file, named):
+    link, kept = stack.root / ".lab" / file, tmp_path / "kept"
+    link.rename(kept)
+    link.symlink_to(kept)
+    then = binding.settings(stack, identity)
+    kept.write_text("another\n")
+    assert changes(then, binding.settings(stack, identity)) == [f"settings: the file .lab/{named} changed"]
+
+
+def test_a_folder_behind_a_link_in_the_seeds_tree_is_bound(stack, identity, tmp_path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "one.yaml").write_text("one\n")
+    (stack.root / ".lab" / "tree" / "link").symlink_to(tmp_path / "kept")
+    then = binding.settings(stack, identity)
+    (tmp_path / "kept" / "one.yaml").write_text("two\n")
+    assert changes(then, binding.settings(stack, identity)) == ["settings: the file .lab/tree changed"]
+
+
 def test_another_identity_is_noticed_without_telling_what_it_is(stack, identity):
     then = binding.settings(stack, identity)
     other = identity.model_copy(update={"server_token": "another"})
@@ -117,9 +138,34 @@ def test_a_drop_in_is_another_version_than_the_official_plugin(tmp_path):
 
 
 def test_the_store_is_told_without_what_opens_it():
-    url = "s3://key:secret@bucket/prefix?profile=me&endpoint=https://host"
-    assert binding.store({"PULUMI_BACKEND_URL": url}) == "s3://bucket/prefix"
+    url = (
+        "s3://key:secret@bucket/prefix?profile=me&s3ForcePathStyle=true&region=fra1&endpoint=https://key:s%2Fecret@host"
+    )
+    assert binding.store({"PULUMI_BACKEND_URL": url}) == "s3://bucket/prefix?endpoint=https://host&region=fra1"
+    assert binding.store({"PULUMI_BACKEND_URL": "s3://key:secret@bucket/a@b?profile=me"}) == "s3://bucket/a@b"
     assert binding.store({}) == ""
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["endpoint=https://two.example.org&region=x", "endpoint=https://one.example.org&region=y", "region=x",
+     "endpoint=https://one.example.org&region=x&prefix=copy/"],
+)  # fmt: skip
+def test_a_bucket_of_the_same_name_elsewhere_is_another_store(other):
+    one, two = (
+        BINDING.model_copy(update={"store": binding.store({"PULUMI_BACKEND_URL": f"s3://state?{query}"})})
+        for query in ("endpoint=https://one.example.org&region=x", other)
+    )
+    (line,) = binding.differences(one, two, None)
+    assert line.startswith("store: s3://state?endpoint=https://one.example.org&region=x → s3://state?")
+
+
+def test_the_same_store_is_the_same_however_its_url_is_written():
+    forms = (
+        "s3://state?endpoint=https://one.example.org&region=x&profile=me",
+        "s3://state?profile=you&region=x&endpoint=https%3A%2F%2Fone.example.org&s3ForcePathStyle=true",
+    )
+    assert len({binding.store({"PULUMI_BACKEND_URL": url}) for url in forms}) == 1
 
 
 def test_without_a_cli_it_is_said_where_one_comes_from(tmp_path):

@@ -86,6 +86,23 @@ def test_a_part_that_was_changed_is_named_and_nothing_is_opened(packed, name, ol
         Packed(packed).opened(KEY)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("seal.json", '"hmac": "ä', "manifest.json is not what was sealed"),
+        ("seal.json", r'"hmac": "\ud800', "manifest.json is not what was sealed"),
+        ("manifest.json", '"stack": ' + "[" * 100_000, "manifest.json is not what `seedbed review` writes"),
+    ],
+    ids=["not-ascii", "not-text", "deep"],
+)
+def test_content_that_nobody_writes_is_a_change_like_another(packed, name, content, said):
+    key = content.partition(":")[0]
+    text = member(packed, name).decode()
+    changed(packed, **{name.replace(".", "_"): text.replace(f'{key}: "', content).encode()})
+    with pytest.raises(BundleError, match=said):
+        Packed(packed).opened(KEY)
+
+
 def test_a_plan_that_is_changed_with_its_digest_is_noticed_by_the_seal(packed):
     import hashlib
 
@@ -152,3 +169,60 @@ def test_what_says_that_it_is_huge_is_not_unpacked(packed, monkeypatch):
     monkeypatch.setattr(bundle, "LARGEST", 10)
     with pytest.raises(BundleError, match="is larger than"):
         Packed(packed)
+
+
+@pytest.mark.parametrize("way", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA], ids=["bzip2", "lzma"])
+@pytest.mark.parametrize("body", ["whole", "damaged"])
+def test_what_is_packed_in_a_way_that_unpacks_all_at_once_is_not_unpacked(packed, way, body):
+    content = {name: member(packed, name) for name in bundle.MEMBERS}
+    with zipfile.ZipFile(packed, "w", way) as archive:
+        for name, text in content.items():
+            archive.writestr(name, text)
+        at = archive.getinfo("plan.json").header_offset + 30 + len("plan.json") + 12
+    if body == "damaged":
+        whole = packed.read_bytes()
+        packed.write_bytes(whole[:at] + b"????" + whole[at + 4 :])
+    with pytest.raises(
+        BundleError, match=r"is damaged, or no bundle of `seedbed review` \(.* is packed in another way\)"
+    ):
+        Packed(packed)
+
+
+def said_of(packed, name, at, new):
+    """Changes bytes of what the zip's list says of a member."""
+    whole = bytearray(packed.read_bytes())
+    entry = whole.rindex(name.encode()) - 46
+    assert whole[entry : entry + 4] == b"PK\x01\x02"
+    whole[entry + at : entry + at + len(new)] = new
+    packed.write_bytes(whole)
+
+
+def with_a_size(packed, name, size):
+    said_of(packed, name, 24, size.to_bytes(4, "little"))
+
+
+def test_a_members_name_that_is_no_text_is_damage(packed):
+    said_of(packed, "plan.json", 9, b"\x08")  # its name is in UTF-8
+    said_of(packed, "plan.json", 46, b"\xff")
+    with pytest.raises(BundleError, match="is damaged"):
+        Packed(packed)
+
+
+@pytest.mark.parametrize("more", [-2, 2])
+def test_a_member_that_says_another_size_than_it_has_is_damaged(packed, more):
+    with_a_size(packed, "report.md", len("# Safe\n") + more)
+    with pytest.raises(BundleError, match="is damaged"):
+        Packed(packed)
+
+
+def test_a_member_that_unpacks_to_more_than_it_says_is_not_unpacked_to_its_end(tmp_path):
+    import tracemalloc
+
+    path = tmp_path / "bomb.zip"
+    bundle.write(path, manifest(), b"0" * (64 << 20), "# Safe\n", KEY)
+    with_a_size(path, "plan.json", 20)
+    tracemalloc.start()
+    with pytest.raises(BundleError, match="is damaged"):
+        Packed(path)
+    assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    tracemalloc.stop()

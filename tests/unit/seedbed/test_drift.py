@@ -140,6 +140,43 @@ def test_a_machine_that_does_not_let_in_is_named_and_the_others_are_compared(sta
     assert "agent-a-1   drifted: /etc/docker/daemon.json changed\n" in said(capsys)
 
 
+def test_a_list_that_somebody_edited_does_not_keep_the_others_from_being_compared(stack, capsys) -> None:
+    for edited in ("abc", "9" * 5000):
+        stack.facts["agent-a-1"] = [Fact("floor", "net.x", edited, "5")]
+        stack.facts["server-a-1"] = [DAEMON]
+        assert cli.main(["drift", "own"]) == 2
+        text = said(capsys)
+        assert f"agent-a-1   drifted: sysctl net.x is 5, where at least {edited} is needed\n" in text
+        assert "server-a-1  drifted: /etc/docker/daemon.json changed\n" in text
+
+
+def test_what_a_machine_says_cannot_write_over_other_lines(stack, capsys) -> None:
+    stack.facts["agent-a-1"] = session.ScriptError(
+        "agent-a-1: status 1: \x1b[1A\x1b[2K\rserver-a-1  as it was paved\x1b[8m"
+    )
+    stack.nodes["stray\x1b[2J"] = {"metadata": {"name": "stray\x1b[2J"}}
+    assert cli.main(["drift", "own"]) == 2
+    text = said(capsys)
+    assert all(map(str.isprintable, text.splitlines()))
+    assert "agent-a-1       not looked at: status 1:  [1A [2K server-a-1  as it was paved [8m\n" in text
+
+
+@pytest.mark.parametrize(
+    ("what", "code"),
+    [([DAEMON], 2), (session.UnreachableError("server-a-1 does not let in"), 1)],
+    ids=["drift", "unseen"],
+)
+def test_other_settings_are_not_said_to_be_all_where_something_drifted_or_was_not_seen(
+    stack, capsys, what, code
+) -> None:
+    stack.record = lambda old: old.update({"k3s.kubeletArgs": ["max-pods=50"]})
+    stack.facts["server-a-1"] = what
+    assert cli.main(["drift", "own"]) == code
+    text = said(capsys)
+    assert "Besides, which is no drift:\n  agent-a-1 was paved with other settings: k3s.kubeletArgs" in text
+    assert "No drift" not in text
+
+
 def test_an_api_that_does_not_answer_leaves_the_machines_compared(stack, capsys, monkeypatch) -> None:
     monkeypatch.setattr(drift, "_api", lambda *_: UserError("the state does not tell apiUrl"))
     assert cli.main(["drift", "own"]) == 1

@@ -41,6 +41,10 @@ def paved(**lists: str | None) -> Paved:
         (Fact("sysctl", "vm.x", "1", "0"), ["sysctl vm.x is 0, not 1"]),
         (Fact("floor", "vm.x", "10", "9"), ["sysctl vm.x is 9, where at least 10 is needed"]),
         (Fact("floor", "vm.x", "10", "none"), ["sysctl vm.x is none, where at least 10 is needed"]),
+        # As a machine says that somebody has in his hand.
+        (Fact("floor", "vm.x", "abc", "9"), ["sysctl vm.x is 9, where at least abc is needed"]),
+        (Fact("floor", "vm.x", "", "9"), ["sysctl vm.x is 9, where at least  is needed"]),
+        (Fact("floor", "vm.x", "9", "²"), ["sysctl vm.x is ², where at least 9 is needed"]),
         (Fact("package", "a", "installed 1.0", "installed 2.0"), ["package a is 2.0, not 1.0"]),
         (Fact("package", "a", "installed 1.0", "none"), ["package a is not installed, not 1.0"]),
         (Fact("mount", "/srv", "/dev/a", "none"), ["/srv is not mounted"]),

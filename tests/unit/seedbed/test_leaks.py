@@ -1,4 +1,5 @@
 import base64
+import json
 
 import pytest
 
@@ -51,6 +52,34 @@ def test_every_secret_of_a_stack_is_found_in_clear(identity, secrets):
 def test_a_secret_inside_base64_is_found_wherever_it_stands(identity, secrets, before):
     for secret in (identity.server_token, identity.admin.key, identity.operator_key_pkcs8):
         assert leaks.found(base64.b64encode(f"{before}{secret}".encode()).decode(), secrets)
+
+
+def test_every_deploy_key_up_to_the_one_in_use_is_found(identity):
+    known = leaks.patterns(identity, [], {}, deploy_key=3)
+    for number in (1, 2, 3):
+        assert leaks.found(identity.deploy_key(number).private, known) == [f"deploy key {number}"]
+    far = leaks.patterns(identity, [], {}, deploy_key=2_000_000_000)
+    assert leaks.found(identity.deploy_key(2_000_000_000).private, far) == ["deploy key 2000000000"]
+
+
+def test_a_passphrase_is_found_wherever_pulumi_has_it_from(identity, tmp_path):
+    file = tmp_path / "passphrase"
+    file.write_text("correct horse battery\n")
+    known = leaks.patterns(identity, [], {"PULUMI_CONFIG_PASSPHRASE_FILE": str(file)})
+    assert leaks.found("correct horse battery", known) == ["PULUMI_CONFIG_PASSPHRASE"]
+    assert leaks.found("correct horse battery", leaks.patterns(identity, [], {})) == []
+
+
+@pytest.mark.parametrize(
+    "secret", ['correct "horse" battery', r"correct\horse\battery", "korrekt größer Pferd", "correct <horse> & battery"]
+)
+def test_a_secret_is_found_as_json_writes_it(identity, secret):
+    known = leaks.patterns(identity, [], {"PULUMI_CONFIG_PASSPHRASE": secret})
+    engines = json.dumps(secret, ensure_ascii=False).translate({ord(one): f"\\u00{ord(one):x}" for one in "<>&"})
+    for text in (secret, json.dumps(secret), json.dumps(secret, ensure_ascii=False), engines):
+        assert leaks.found(f'{{"stdin": {text}}}', known) == ["PULUMI_CONFIG_PASSPHRASE"]
+        inside = base64.b64encode(f'{{"stdin": {text}}}'.encode()).decode()
+        assert leaks.found(inside, known) == ["PULUMI_CONFIG_PASSPHRASE"]
 
 
 def test_what_is_public_is_no_secret(identity, secrets):

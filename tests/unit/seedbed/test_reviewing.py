@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -66,6 +67,15 @@ def test_nothing_to_do_is_no_failure_and_nothing_to_apply(world, tmp_path, capsy
     assert main(["apply", str(path)]) == 0
     assert "there is nothing to apply" in capsys.readouterr().out
     assert world.ups == 0
+
+
+def test_that_there_is_nothing_to_do_is_not_said_of_another_state(world, tmp_path, capsys):
+    _, path = reviewed(tmp_path)
+    world.state = {"deployment": {"resources": []}}
+    assert main(["apply", str(path)]) == 1
+    said = capsys.readouterr()
+    assert "state: agent-a-1-wait is gone since the review" in said.err
+    assert "there is nothing to apply" not in said.out
 
 
 def test_a_bundle_lies_in_a_folder_of_the_clone_by_stack_and_commit(world, tmp_path, capsys):
@@ -150,6 +160,17 @@ def test_a_plan_with_a_secret_in_clear_is_not_written(world, tmp_path, capsys, i
     said = capsys.readouterr()
     assert "the plan holds the agents' token in clear, so nothing was written" in said.err
     assert identity.agent_token not in said.out + said.err
+
+
+def test_a_plan_with_a_later_deploy_key_in_clear_is_not_written(world, tmp_path, capsys, identity, monkeypatch):
+    load = stackfile.load
+    config = {"seedbed:seed": {"repository": {"deployKey": 2}}}
+    monkeypatch.setattr(stackfile, "load", lambda name: dataclasses.replace(load(name), config=config))
+    key = identity.deploy_key(2).private
+    world.previewed = Previewed(0, {"steps": [SAME]}, json.dumps(json.loads(PLAN) | {"stdin": key}).encode(), "")
+    code, path = reviewed(tmp_path)
+    assert (code, path.exists()) == (1, False)
+    assert "the plan holds deploy key 2 in clear, so nothing was written" in capsys.readouterr().err
 
 
 def test_what_was_reviewed_is_applied_once_all_is_as_it_was(world, tmp_path, capsys):

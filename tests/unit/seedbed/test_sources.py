@@ -72,6 +72,26 @@ def test_a_link_is_what_it_leads_to_by_name(clone):
     assert differences(then, clone) == ["sources: stacks/link changed"]
 
 
+def test_a_link_is_also_what_is_there(clone, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "one.py").write_text("one\n")
+    (outside / "folder").mkdir()
+    (outside / "folder" / "two.py").write_text("two\n")
+    for name, target in (("file", "one.py"), ("folder", "folder"), ("gone", "gone")):
+        (clone / "stacks" / name).symlink_to(outside / target)
+    (clone / "stacks" / "round").symlink_to("round")
+    (outside / "folder" / "up").symlink_to("..")
+    then = sources.read(clone)
+    (outside / "folder" / "__pycache__").mkdir()
+    (outside / "folder" / "__pycache__" / "two.pyc").write_text("compiled")
+    assert differences(then, clone) == []
+    (outside / "one.py").write_text("another\n")
+    assert differences(then, clone) == ["sources: stacks/file changed"]
+    (outside / "folder" / "two.py").write_text("another\n")
+    (outside / "gone").write_text("there\n")
+    assert differences(then, clone) == ["sources: stacks/file, stacks/folder, stacks/gone changed"]
+
+
 def test_how_far_a_commit_is_from_the_one_that_was_reviewed_is_said(clone):
     first = sources.read(clone)
     commit(clone)
@@ -102,3 +122,12 @@ def test_a_copy_in_a_folder_that_git_passes_over_is_not_bound_to_nothing(clone):
 def test_outside_of_a_clone_there_is_nothing_to_bind_to(tmp_path):
     with pytest.raises(UserError, match="a plan is bound to a commit of this clone, and `git rev-parse` fails"):
         sources.read(tmp_path)
+
+
+def test_a_file_that_cannot_be_read_is_named(clone, monkeypatch):
+    def refused(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", refused)
+    with pytest.raises(UserError, match=r"__main__\.py cannot be read, and a plan is bound to it: Permission denied"):
+        sources.read(clone)

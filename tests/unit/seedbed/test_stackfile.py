@@ -75,3 +75,12 @@ def test_the_lab_needs_no_digest_to_know_its_hosts(tmp_path):
     assert list(stackfile.settings(stack, lab_is_made=False).machines) == ["server-a"]
     with pytest.raises(SettingsError, match="seedbed lab up"):
         stackfile.settings(stack)
+
+
+@pytest.mark.parametrize(
+    ("seed", "number"),
+    [({}, 1), ({"repository": {"deployKey": 3}}, 3), ({"repository": {"deployKey": "x"}}, 1), ({"repository": 7}, 1), (None, 1)],
+)  # fmt: skip
+def test_the_number_of_the_deploy_key_is_read_from_any_settings(tmp_path, seed, number):
+    (tmp_path / "Pulumi.prod.yaml").write_text(yaml.safe_dump({"config": {"seedbed:seed": seed}}))
+    assert stackfile.load("prod", tmp_path).deploy_key == number
