@@ -77,6 +77,17 @@ def test_a_volume_that_grows_is_safe_and_says_by_how_much():
     ]
 
 
+def test_backups_that_are_switched_off_are_one_risk_for_data():
+    off = ({"backups": True}, {"backups": False})
+    report = review(update(DROPLET, "agent-b-1", *off), update(DROPLET, "agent-a-1", *off))
+    assert line(report, "**data**") == (
+        "**data** **backups of `agent-a-1` and `agent-b-1` are switched off**: there will be no more, and those that are "
+        "there may be deleted"
+    )
+    assert "changed" not in report.markdown
+    assert report.verdict is Verdict.NEEDS_EYES
+
+
 # Network
 
 
