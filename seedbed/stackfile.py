@@ -192,9 +192,8 @@ def settings_of(stack: StackFile, text: str) -> "Settings":
 
 def _settings(stack: StackFile, config: Mapping[str, Any], *, lab_is_made: bool) -> "Settings":
     # Not with the module: who has a preview begin does not wait for it.
-    from stacks.settings import parse
+    from stacks.settings import parse, split
 
-    prefix = f"{PROJECT}:"
-    own = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
+    own, others = split(config)
     source = str(stack.path.relative_to(stack.root))
-    return parse(own, source, stack.root, lab_is_made=lab_is_made, stack=stack.name)
+    return parse(own, source, stack.root, others=others, lab_is_made=lab_is_made, stack=stack.name)

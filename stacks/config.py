@@ -12,7 +12,7 @@ from stacks.files import stack_file as stack_file
 from stacks.identity import Identity, IdentityError
 from stacks.sealing import SealingError, unopenable
 from stacks.seed_settings import Seed
-from stacks.settings import Settings, parse
+from stacks.settings import Settings, parse, split
 
 
 def from_engine(root: Path = ROOT) -> tuple[Settings, Identity]:
@@ -24,11 +24,11 @@ def from_engine(root: Path = ROOT) -> tuple[Settings, Identity]:
     import pulumi
 
     stack = pulumi.get_stack()
-    raw = _engine_config()
+    raw, others = split(_engine_config())
     problems: list[str] = []
     settings: Settings | None = None
     try:
-        settings = parse(raw, f"Pulumi.{stack}.yaml", root, stack=stack)
+        settings = parse(raw, f"Pulumi.{stack}.yaml", root, others=others, stack=stack)
     except SettingsError as error:
         problems.append(str(error))
     try:
@@ -48,10 +48,8 @@ def from_file(stack: str, root: Path = ROOT, *, lab_is_made: bool = True) -> Set
     `lab_is_made` as for `parse`. Raises `SettingsError`.
     """
     path = stack_file(stack, root)
-    config = read_document(path).get("config") or {}
-    prefix = f"{PROJECT}:"
-    own = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
-    return parse(own, path.name, root, lab_is_made=lab_is_made, stack=stack)
+    own, others = split(read_document(path).get("config") or {})
+    return parse(own, path.name, root, others=others, lab_is_made=lab_is_made, stack=stack)
 
 
 def _engine_config() -> dict[str, Any]:
@@ -59,9 +57,7 @@ def _engine_config() -> dict[str, Any]:
 
     # `pulumi.Config` can look keys up but not list them, and an unknown key is what a typing error makes. Structured
     # values arrive as JSON, all others as text.
-    prefix = f"{PROJECT}:"
-    raw = {**get_config_env(), **CONFIG.get()}
-    return {k.removeprefix(prefix): _value(v) for k, v in raw.items() if k.startswith(prefix)}
+    return {key: _value(value) for key, value in {**get_config_env(), **CONFIG.get()}.items()}
 
 
 def _value(value: object) -> object:

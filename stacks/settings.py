@@ -5,7 +5,7 @@
 
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -131,13 +131,34 @@ _SECTIONS: dict[str, type[Model]] = {
 _DEFAULT_SECTIONS = {"ssh", "timeouts"}
 _OTHER_KEYS = {"machines", "digitalocean", "pools", "identity", "identityFile", "retire"}
 
+_PROVIDER = "digitalocean:"
+# What the cloud's own provider may be told in the stack's file: who asks, and how often. Not where it asks: the engine leaves
+# a provider that the program does not make itself out of a preview, so a review could not show it.
+# Source: pulumi_digitalocean, config/vars.py
+_PROVIDER_KEYS = {
+    "token",
+    "spacesAccessId",
+    "spacesSecretKey",
+    "httpRetryMax",
+    "httpRetryWaitMin",
+    "httpRetryWaitMax",
+    "requestsPerSecond",
+}
+_PROVIDER_ENDPOINTS = {"apiEndpoint": "DIGITALOCEAN_API_URL", "spacesEndpoint": "SPACES_ENDPOINT_URL"}
+
 
 def parse(
-    config: Mapping[str, Any], source: str, root: Path, *, lab_is_made: bool = True, stack: str | None = None
+    config: Mapping[str, Any],
+    source: str,
+    root: Path,
+    *,
+    others: Iterable[str] = (),
+    lab_is_made: bool = True,
+    stack: str | None = None,
 ) -> Settings:
     """Turn a stack's configuration, its keys without the project's prefix, into settings.
 
-    `source` names it in errors; relative files are below `root`; `stack` is the stack's name, from which names at a cloud
+    `others` are the keys of the same configuration that are not the project's; `source` names it in errors; relative files are below `root`; `stack` is the stack's name, from which names at a cloud
     are made: without it their lengths are not looked at. With `lab_is_made=False` the digest that the lab writes
     beside its identity is not asked for: the lab's hosts follow from the settings, and boot before k3s is built.
     Raises `SettingsError` with every problem.
@@ -145,6 +166,7 @@ def parse(
     problems: list[str] = []
     known = _SECTIONS.keys() | _OTHER_KEYS
     problems += [f"{PROJECT}:{key}: {unknown(key, known)}" for key in sorted(config.keys() - known)]
+    problems += _check_provider(others)
     sections: dict[str, Any] = {}
     for key, model in _SECTIONS.items():
         if key == "seed" and key not in config:
@@ -196,6 +218,25 @@ def parse(
         digitalocean=cloud,
         retire=retire,
     )
+
+
+def split(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """A stack's whole configuration as `parse` takes it: what is the project's, without its prefix, and the keys of the rest."""
+    prefix = f"{PROJECT}:"
+    own = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
+    return own, [key for key in config if not key.startswith(prefix)]
+
+
+def _check_provider(keys: Iterable[str]) -> Iterator[str]:
+    for key in sorted(key for key in keys if key.startswith(_PROVIDER)):
+        name = key.removeprefix(_PROVIDER)
+        if name in _PROVIDER_ENDPOINTS:
+            yield (
+                f"{key}: an endpoint in this file would get the credentials, and no review would show it; take it out, and "
+                f"export {_PROVIDER_ENDPOINTS[name]} if it is meant"
+            )
+        elif name not in _PROVIDER_KEYS:
+            yield f"{key}: {unknown(name, _PROVIDER_KEYS)}"
 
 
 def _check_cloud(config: Mapping[str, Any], cluster: Cluster | None, ssh: Ssh | None) -> Iterator[str]:

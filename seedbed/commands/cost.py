@@ -17,8 +17,7 @@ from components.metal.digitalocean.catalogue import DATE, SOURCE
 from components.metal.digitalocean.cost import CURRENCY, Line, changes, dollars, lines, total
 from seedbed import UserError, engine, environment, stackfile
 from stacks.config import read_document
-from stacks.model import PROJECT
-from stacks.settings import Settings, parse
+from stacks.settings import Settings, parse, split
 
 NAME = "cost"
 HELP = "say what a stack costs a month, and what a change of it does to that"
@@ -107,9 +106,7 @@ def _since(stack: stackfile.StackFile, revision: str) -> Settings:
         path = Path(folder) / name
         path.write_text(done.stdout)
         document = read_document(path)
-    prefix = f"{PROJECT}:"
-    config = document.get("config") or {}
-    own = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
+    own, _ = split(document.get("config") or {})
     own.pop("seed", None)
     return parse(own, source, stack.root, lab_is_made=False, stack=stack.name)
 

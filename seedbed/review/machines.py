@@ -7,7 +7,7 @@ from typing import Any
 
 from seedbed.review import words
 from seedbed.review.findings import Class, Risk
-from seedbed.review.steps import CLOUD, MEMBER, STASH, Change, Resource, State, name_of, type_of, value
+from seedbed.review.steps import CLOUD, JOIN, MEMBER, STASH, Change, Resource, State, name_of, type_of, value
 from stacks.generations import differences
 
 NODE = "seedbed:pave:Node"
@@ -43,9 +43,27 @@ class Machine:
         return found["generation"] if found else ""
 
     @property
+    def join(self) -> Resource | None:
+        """The step that makes it a member; in the state of no machine whose paving has failed."""
+        return self._part(JOIN)
+
+    @property
+    def _note(self) -> Resource | None:
+        """What remembers it, from before it joins until it has left."""
+        return self._part(MEMBER)
+
+    def _part(self, suffix: str) -> Resource | None:
+        return next((part for part in self.parts if part.name == f"{self.full_name}{suffix}"), None)
+
+    @property
     def comes(self) -> bool:
-        """Whether it is new."""
-        return any(part.component and part.change is Change.CREATE for part in self.parts)
+        """Whether it joins. What is made before that may be there already, of an `up` that has failed."""
+        return self.join is not None and self.join.change is Change.CREATE
+
+    @property
+    def begun(self) -> bool:
+        """Whether something of it is there already."""
+        return any(part.old is not None for part in self.parts)
 
     @property
     def goes(self) -> bool:
@@ -65,7 +83,7 @@ class Machine:
     @property
     def member(self) -> Mapping[str, Any]:
         """What is remembered of it, or will be; nothing secret."""
-        stash = next((part for part in self.parts if part.name == f"{self.full_name}{MEMBER}"), None)
+        stash = self._note
         if stash is None:
             return {}
         was = value(stash.old, "outputs", "output") if stash.old else None
@@ -101,12 +119,15 @@ class Machine:
         return str(found) if isinstance(found, str) else ""
 
     def is_member(self, *, after: bool) -> bool:
-        """Whether it is in the cluster, now or afterwards."""
-        return any(
-            part.type == STASH and (part.new if after else part.old) is not None
-            for part in self.parts
-            if part.name == f"{self.full_name}{MEMBER}"
-        )
+        """Whether it is in the cluster, now or afterwards.
+
+        One that stays is not before it has joined, though it is remembered. One that leaves may be as long as it is
+        remembered: the step that it joined by is out of the state before the gate is asked, which may have refused.
+        """
+        if after:
+            return self.join is not None and self.join.new is not None
+        joined = self.join is not None and self.join.old is not None
+        return joined or (self.goes and self._note is not None and self._note.old is not None)
 
 
 def read(resources: Sequence[Resource]) -> dict[str, Machine]:
@@ -160,13 +181,14 @@ def _listed(way: str, moving: Sequence[Machine], why: Mapping[str, str]) -> Iter
 
 
 def _why_in(machine: Machine, goes: Sequence[Machine]) -> str:
+    begun = ", partly there already" if machine.begun else ""
     old = next((other for other in goes if other.name == machine.name), None)
     if old is None:
-        return ": new"
+        return f": new{begun}"
     changed = [f"generation {old.generation} → {machine.generation}"]
     if old.paved and machine.paved:
         changed += [words.prose(str(difference)) for difference in differences(old.paved, machine.paved)]
-    return f" for {words.code(old.full_name)}: {', '.join(changed)}"
+    return f" for {words.code(old.full_name)}: {', '.join(changed)}{begun}"
 
 
 def _why_out(machine: Machine, machines: Mapping[str, Machine], first: set[str]) -> str:
@@ -210,7 +232,8 @@ def quorum(machines: Mapping[str, Machine], resources: Sequence[Resource]) -> It
             text = "**who made the cluster is forgotten: another cluster may be made beside it**"
             yield Risk(Class.QUORUM, text, frozenset({resource.urn}))
     servers = [machine for machine in machines.values() if machine.role == SERVER]
-    comes, goes = [s for s in servers if s.comes], [s for s in servers if s.goes]
+    # One that leaves before it has joined takes nothing from the others.
+    comes, goes = [s for s in servers if s.comes], [s for s in servers if s.goes and s.is_member(after=False)]
     if not comes and not goes:
         return
     before = sum(server.is_member(after=False) for server in servers)

@@ -1,6 +1,6 @@
 """Risks of exposure: what firewalls, load balancers and buckets let in that they did not before."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any
@@ -9,7 +9,7 @@ from seedbed.review import words
 from seedbed.review.data import BUCKET
 from seedbed.review.findings import Class, Risk
 from seedbed.review.machines import DROPLET
-from seedbed.review.steps import CLOUD, UNKNOWN, Change, Resource, State, value
+from seedbed.review.steps import CLOUD, UNKNOWN, Change, Resource, State
 
 FIREWALL, BALANCER = f"{CLOUD}firewall:Firewall", f"{CLOUD}loadBalancer:LoadBalancer"
 
@@ -17,6 +17,11 @@ RECORD = f"{CLOUD}dnsRecord:DnsRecord"
 
 _MOVES = {"domain", "name", "type", "value"}
 """Inputs of a DNS record."""
+
+_BEHIND = ("dropletTag", "dropletIds")
+"""Inputs of a load balancer: the machines that it leads to."""
+
+_LATER = "a port that is known later"
 
 WIDE = 8
 """A network with a shorter prefix is the world by another name, as the settings have it (`WIDEST_OPERATORS`)."""
@@ -67,13 +72,23 @@ def risks(resources: Sequence[Resource]) -> Iterator[Risk]:
         if resource.change is Change.SAME:
             continue
         # What changes beside that has a line of its own.
-        others = set(resource.fields) - {"inboundRules", "forwardingRules", "firewall", "network", "acl", *_MOVES}
+        others = set(resource.fields) - {
+            "inboundRules",
+            "forwardingRules",
+            "firewall",
+            "network",
+            "acl",
+            *_BEHIND,
+            *_MOVES,
+        }
         about = frozenset() if others else frozenset({resource.urn})
         if resource.type == FIREWALL:
             opened = list(_opened(resource))
+            name = f"firewall {words.code(resource.name)}"
             if opened:
-                text = f"firewall {words.code(resource.name)} opens {'; '.join(opened)}"
-                yield Risk(Class.NETWORK, text, about)
+                yield Risk(Class.NETWORK, f"{name} opens {'; '.join(opened)}", about)
+            for whose, opened in _extended(resource):
+                yield Risk(Class.NETWORK, f"{name} is for {whose} too: it opens {'; '.join(opened)}", about)
         elif resource.type == BALANCER:
             yield from (Risk(Class.NETWORK, text, about) for text in _balanced(resource))
         elif (
@@ -86,6 +101,7 @@ def risks(resources: Sequence[Resource]) -> Iterator[Risk]:
             acl = words.code(str(resource.new_input("acl")))
             yield Risk(Class.NETWORK, f"**bucket {words.code(resource.name)} is open to others**: acl {acl}", about)
     yield from _bare(resources)
+    yield from _tagged(resources)
 
 
 def _where(record: Resource) -> str:
@@ -96,10 +112,30 @@ def _where(record: Resource) -> str:
 def _opened(firewall: Resource) -> Iterator[str]:
     """What is opened, by to whom it is."""
     old, new = _inbound(firewall.old), _inbound(firewall.new)
+    return _by_source(opening for opening in new if not any(was.covers(opening) for was in old))
+
+
+def _extended(firewall: Resource) -> Iterator[tuple[str, list[str]]]:
+    """The machines that a firewall was not for, and all that it opens of them."""
+    opened = list(_by_source(_inbound(firewall.new)))
+    if firewall.old is None or not opened:
+        return
+    for key, kind in (("tags", "machines tagged"), ("dropletIds", "machines with the id")):
+        gained = _gained(firewall, key)
+        if gained:
+            yield "machines that are known later" if UNKNOWN in gained else f"{kind} {words.names(gained)}", opened
+
+
+def _gained(resource: Resource, key: str) -> list[str]:
+    """What a list of its inputs has that it had not."""
+    old, new = (_listed(((state or {}).get("inputs") or {}).get(key)) for state in (resource.old, resource.new))
+    return [one for one in new if one not in old]
+
+
+def _by_source(openings: Iterable[Opening]) -> Iterator[str]:
     sources: dict[str, list[Opening]] = {}
-    for opening in new:
-        if not any(was.covers(opening) for was in old):
-            sources.setdefault(opening.what, []).append(opening)
+    for opening in openings:
+        sources.setdefault(opening.what, []).append(opening)
     ports: dict[str, list[str]] = {}
     for what, openings in sources.items():
         ports.setdefault(_whom(openings), []).append(words.prose(what))
@@ -171,7 +207,7 @@ def _world(source: str) -> bool:
 
 
 def _balanced(balancer: Resource) -> Iterator[str]:
-    """What a load balancer listens at that it did not, and who may come now."""
+    """What a load balancer listens at that it did not, what it leads to, and who may come now."""
     name = f"load balancer {words.code(balancer.name)}"
     if balancer.new is None:
         return
@@ -188,17 +224,35 @@ def _balanced(balancer: Resource) -> Iterator[str]:
             else "**the whole internet**"
         )
         yield f"{name} listens at {words.sentence(opened)} for {whom}"
-    if balancer.old is not None and {"firewall", "network"} & set(balancer.fields):
-        yield f"{name} lets in others than before"
-
-
-def _listens(state: State | None) -> list[str]:
-    rules = value(state, "inputs", "forwardingRules")
-    return [
-        f"{rule.get('entryProtocol')} {rule.get('entryPort')}"
-        for rule in (rules if isinstance(rules, list) else [])
-        if isinstance(rule, Mapping)
+    moved = [
+        f"{words.prose(port)} to {words.prose(target)} instead of {words.prose(old[port])}"
+        for port, target in new.items()
+        if old.get(port, target) != target
     ]
+    if moved:
+        yield f"{name} leads {words.sentence(moved)}"
+    if balancer.old is None:
+        return
+    if {"firewall", "network"} & set(balancer.fields):
+        yield f"{name} lets in others than before"
+    if {*_BEHIND} & set(balancer.fields):
+        yield f"{name} leads to other machines than before"
+
+
+def _listens(state: State | None) -> dict[str, str]:
+    """Where each port leads to. What is not known yet, or secret, is a port like any other."""
+    found: dict[str, str] = {}
+    for rule in _rules(((state or {}).get("inputs") or {}).get("forwardingRules")):
+        if isinstance(rule, Mapping):
+            found[_port(rule, "entry")] = _port(rule, "target")
+        else:
+            found[_LATER] = _LATER
+    return found
+
+
+def _port(rule: Mapping[str, Any], side: str) -> str:
+    parts = [str(rule.get(f"{side}{part}")) for part in ("Protocol", "Port")]
+    return _LATER if UNKNOWN in parts else " ".join(parts)
 
 
 def _bare(resources: Sequence[Resource]) -> Iterator[Risk]:
@@ -219,6 +273,20 @@ def _bare(resources: Sequence[Resource]) -> Iterator[Risk]:
         yield Risk(
             Class.NETWORK, f"**no firewall is for {words.names(sorted(bare))}**: every port is open to the world"
         )
+
+
+def _tagged(resources: Sequence[Resource]) -> Iterator[Risk]:
+    """Droplets that get a tag by which firewalls or load balancers are for them."""
+    lets_in = _guarded([r.new for r in resources if r.type == FIREWALL])
+    lets_in |= {str(r.new_input("dropletTag")) for r in resources if r.type == BALANCER}
+    tagged: dict[str, list[str]] = {}
+    for droplet in resources:
+        if droplet.type == DROPLET and droplet.old is not None:
+            for tag in lets_in.intersection(_gained(droplet, "tags")) - {UNKNOWN}:
+                tagged.setdefault(tag, []).append(droplet.name)
+    for tag, names in sorted(tagged.items()):
+        whom = f"firewalls or load balancers are for the tag {words.code(tag)}"
+        yield Risk(Class.NETWORK, f"{whom}, which is new on {words.names(sorted(names))}")
 
 
 def _guarded(firewalls: Sequence[State | None]) -> set[str]:

@@ -19,8 +19,8 @@ EVENT = r"-[0-9a-f]{8}$"
 """Behind the name of a step of the seed: the event that it runs for (components/seed/seed.py)."""
 
 COMMANDS = ("command:remote:Command", "command:remote:CopyToRemote")
-MEMBER, HOLDER = "-member", "-holder"
-"""Behind the names of what remembers a machine and what remembers where a volume is."""
+MEMBER, HOLDER, JOIN = "-member", "-holder", "-k3s"
+"""Behind the names of what remembers a machine, what remembers where a volume is, and the step by which a machine joins."""
 
 CLOUD = "digitalocean:index/"
 STASH = "pulumi:index:Stash"

@@ -71,6 +71,14 @@ def one_agent_replaced_for_another_label(settings: Settings) -> None:
     settings["seedbed:retire"] = ["agent-a-1"]
 
 
+def snapshots_kept_shorter(settings: Settings) -> None:
+    settings["seedbed:digitalocean"]["snapshots"]["keepDays"] = 7
+
+
+def a_cloud_elsewhere(settings: Settings) -> None:
+    settings["digitalocean:apiEndpoint"] = "https://elsewhere.example.org"
+
+
 def another_label(settings: Settings) -> None:
     settings["seedbed:pools"]["agents"]["labels"]["example.org/disk"] = "ssd"
 
@@ -85,6 +93,8 @@ CASES = {
     "volume-removed": Case(Verdict.REFUSED, one_volume_less),
     "volume-removed-with-its-machine": Case(Verdict.REFUSED, one_agent_less_with_its_volume),
     "k3s-version": Case(Verdict.NOTHING, a_newer_k3s),
+    "snapshots-kept-shorter": Case(Verdict.NEEDS_EYES, snapshots_kept_shorter),
+    "cloud-elsewhere": Case(Verdict.REFUSED, a_cloud_elsewhere),
     "label": Case(Verdict.NOTHING, another_label),
 }
 

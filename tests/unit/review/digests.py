@@ -102,6 +102,17 @@ def machine(op: str, full_name: str, role: str = "agent", mounts: tuple[str, ...
     ]
 
 
+def begun(full_name: str, role: str = "server", *, remembered: bool = False) -> list[Step]:
+    """A machine whose paving has failed once: it is there, and the steps from the one that failed are still to run.
+
+    `remembered`: the one that failed is the step that joins.
+    """
+    left = {f"{full_name}-{name}" for name in (["k3s"] if remembered else ["docker", "member", "k3s"])}
+    made = {step["urn"]: step for step in machine("create", full_name, role)}
+    there = machine("same", full_name, role)
+    return [made[step["urn"]] if step["urn"].split("::")[-1] in left else step for step in there]
+
+
 def servers(*full_names: str, op: str = "same") -> list[Step]:
     return [step for name in full_names for step in machine(op, name, "server")]
 

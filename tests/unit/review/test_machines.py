@@ -12,6 +12,7 @@ from tests.unit.review.digests import (
     NODE,
     STASH,
     VOLUME,
+    begun,
     line,
     lines,
     machine,
@@ -112,6 +113,50 @@ def test_what_a_machine_that_stays_runs_or_forgets_is_one_line_of_its_own():
 def test_servers_that_come_or_go_are_a_risk_with_the_members_before_meanwhile_and_after(steps, said):
     report = review(GUARD, *steps)
     assert line(report, "**quorum**").startswith(f"**quorum** etcd's members: {said}")
+    assert report.verdict is Verdict.NEEDS_EYES
+
+
+@pytest.mark.parametrize("remembered", [False, True])
+def test_a_server_whose_paving_has_failed_once_is_one_that_joins(remembered):
+    report = review(GUARD, servers(*THREE), begun("server-d-1", remembered=remembered))
+    assert report.verdict is Verdict.NEEDS_EYES
+    assert report.summary == "Needs eyes: prod, 1 machine in"
+    assert line(report, "**in**") == "**in** `server-d-1` (server, s-2vcpu-4gb): new, partly there already"
+    assert line(report, "**quorum**").startswith("**quorum** etcd's members: 3 → 4; one may fail at any time")
+    assert "stays" not in report.markdown
+
+
+@pytest.mark.parametrize("remembered", [False, True])
+def test_a_server_leaves_when_its_successor_whose_paving_has_failed_once_has_joined(remembered):
+    report = review(
+        GUARD,
+        servers("server-a-1", "server-c-1"),
+        servers("server-b-1", op="delete"),
+        begun("server-b-2", remembered=remembered),
+    )
+    assert line(report, "**in**").endswith(" for `server-b-1`: generation 1 → 2, partly there already")
+    assert line(report, "**out**") == "**out** `server-b-1` (server), when `server-b-2` has joined"
+    assert line(report, "**quorum**") == "**quorum** etcd's members: 3 → 4 → 3; one may fail at any time"
+
+
+def test_a_first_cluster_that_was_begun_is_still_a_new_one():
+    report = review(GUARD, begun("server-a-1", remembered=True), servers("server-b-1", "server-c-1", op="create"))
+    assert "a new cluster: etcd will have 3 members, of which one may fail" in line(report, "**quorum**")
+
+
+def test_a_server_that_the_gate_kept_is_a_member_until_it_has_left():
+    # The step that it joined by was out of the state when the gate refused.
+    kept = [step for step in servers("server-b-1", op="delete") if not step["urn"].endswith("-k3s")]
+    report = review(GUARD, servers("server-a-1", "server-b-2", "server-c-1"), kept)
+    assert line(report, "**quorum**").startswith("**quorum** etcd's members: 4 → 3;")
+    assert line(report, "**out**") == "**out** `server-b-1` (server): `server-b-2` is there already"
+
+
+def test_a_server_that_leaves_before_it_has_joined_is_no_matter_of_quorum():
+    never = ("server-d-1-docker", "server-d-1-member", "server-d-1-k3s")
+    leaves = [step for step in servers("server-d-1", op="delete") if not step["urn"].endswith(never)]
+    report = review(GUARD, servers(*THREE), leaves)
+    assert "quorum" not in report.markdown
     assert report.verdict is Verdict.NEEDS_EYES
 
 

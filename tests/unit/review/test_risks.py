@@ -77,6 +77,17 @@ def test_a_volume_that_grows_is_safe_and_says_by_how_much():
     ]
 
 
+def test_backups_that_are_switched_off_are_one_risk_for_data():
+    off = ({"backups": True}, {"backups": False})
+    report = review(update(DROPLET, "agent-b-1", *off), update(DROPLET, "agent-a-1", *off))
+    assert line(report, "**data**") == (
+        "**data** **backups of `agent-a-1` and `agent-b-1` are switched off**: there will be no more, and those that are "
+        "there may be deleted"
+    )
+    assert "changed" not in report.markdown
+    assert report.verdict is Verdict.NEEDS_EYES
+
+
 # Network
 
 
@@ -108,6 +119,85 @@ def test_a_firewall_that_lets_in_less_is_safe_and_a_change(new):
     report = review(firewall([OFFICE], new))
     assert report.verdict is Verdict.SAFE
     assert lines(report) == ["firewall `seedbed-prod`: changed, `inboundRules`"]
+
+
+@pytest.mark.parametrize(
+    ("key", "old", "new", "whose"),
+    [
+        ("tags", ["web"], ["web", "seedbed-prod"], "machines tagged `seedbed-prod`"),
+        ("tags", None, ["a", "b"], "machines tagged `a` and `b`"),
+        ("dropletIds", [1], [1, 2], "machines with the id `2`"),
+        ("dropletIds", [], [UNKNOWN], "machines that are known later"),
+    ],
+)
+def test_a_firewall_that_is_for_more_machines_opens_them_to_all_that_it_lets_in(key, old, new, whose):
+    rules = {"inboundRules": [rule("all", "0.0.0.0/0"), OFFICE]}
+    report = review(update(FIREWALL, "web", {key: old, **rules}, {key: new, **rules}))
+    assert line(report, "**network**") == (
+        f"**network** firewall `web` is for {whose} too: it opens every tcp port to **the whole internet** (`0.0.0.0/0`); "
+        "tcp 22 to `203.0.113.0/24`"
+    )
+    assert report.verdict is Verdict.NEEDS_EYES
+
+
+def test_a_firewall_that_is_for_fewer_machines_or_lets_nothing_in_is_no_risk():
+    rules = {"inboundRules": [OFFICE]}
+    fewer = review(update(FIREWALL, "web", {"tags": ["a", "b"], **rules}, {"tags": ["a"], **rules}))
+    assert lines(fewer) == ["firewall `web`: changed, `tags` a, b → a"]
+    assert review(update(FIREWALL, "web", {"tags": ["a"]}, {"tags": ["a", "b"]})).verdict is Verdict.SAFE
+
+
+def test_a_droplet_that_gets_the_tag_of_a_firewall_or_a_load_balancer_is_a_risk():
+    others = [
+        same(FIREWALL, "web", {"inputs": {"tags": ["web"]}}),
+        same(BALANCER, "b", {"inputs": {"dropletTag": "b"}}),
+    ]
+    tags = ({"tags": ["seedbed-prod"]}, {"tags": ["seedbed-prod", "b", "web", "mine"]})
+    report = review(GUARD, others, update(DROPLET, "agent-a-1", *tags), update(DROPLET, "agent-b-1", *tags))
+    assert lines(report)[:2] == [
+        "**network** firewalls or load balancers are for the tag `b`, which is new on `agent-a-1` and `agent-b-1`",
+        "**network** firewalls or load balancers are for the tag `web`, which is new on `agent-a-1` and `agent-b-1`",
+    ]
+    assert report.verdict is Verdict.NEEDS_EYES
+    mine = update(DROPLET, "agent-a-1", {"tags": ["seedbed-prod"]}, {"tags": ["seedbed-prod", "mine"]})
+    assert review(GUARD, others, mine).verdict is Verdict.SAFE
+
+
+def forwarded(**ports: int | str):
+    """A load balancer's rules, `entry443=22` for one that leads from port 443 to 22."""
+    return {
+        "forwardingRules": [
+            {
+                "entryProtocol": "tcp",
+                "entryPort": int(entry.removeprefix("entry")),
+                "targetProtocol": "tcp",
+                "targetPort": to,
+            }
+            for entry, to in ports.items()
+        ]
+    }
+
+
+def test_a_load_balancer_that_leads_a_port_to_another_is_a_risk():
+    report = review(update(BALANCER, "web", forwarded(entry443=443), forwarded(entry443=22)))
+    assert lines(report)[0] == "**network** load balancer `web` leads tcp 443 to tcp 22 instead of tcp 443"
+    assert report.verdict is Verdict.NEEDS_EYES
+
+
+def test_a_load_balancer_whose_rules_are_known_later_is_a_risk():
+    rules = forwarded(entry443=443)
+    later = review(update(BALANCER, "web", rules, {"forwardingRules": UNKNOWN}))
+    assert "listens at a port that is known later for **the whole internet**" in line(later, "**network**")
+    target = review(update(BALANCER, "web", rules, forwarded(entry443=UNKNOWN)))
+    assert "leads tcp 443 to a port that is known later instead of tcp 443" in line(target, "**network**")
+
+
+@pytest.mark.parametrize(("key", "old", "new"), [("dropletTag", "web", "seedbed-prod"), ("dropletIds", [1], [1, 2])])
+def test_a_load_balancer_that_leads_to_other_machines_is_a_risk(key, old, new):
+    report = review(update(BALANCER, "web", {key: old}, {key: new}))
+    assert lines(report)[0] == "**network** load balancer `web` leads to other machines than before"
+    assert "changed" not in report.markdown
+    assert report.verdict is Verdict.NEEDS_EYES
 
 
 def test_a_load_balancer_that_listens_at_another_port_is_a_risk():

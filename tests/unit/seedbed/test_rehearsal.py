@@ -122,7 +122,8 @@ def test_without_seed_and_snapshots_only_the_rest_is_changed(clone):
 def test_settings_that_would_fail_in_earnest_fail_in_the_rehearsal_too(clone):
     # The lab's own takes its place, so nobody would notice later.
     change(clone, lambda config: config["seedbed:seed"]["repository"].update(knownHosts=["nonsense"]))
-    with pytest.raises(SettingsError, match="knownHosts"):
+    change(clone, lambda config: config.update({"digitalocean:apiEndpoint": "https://elsewhere.example.org"}))
+    with pytest.raises(SettingsError, match=r"digitalocean:apiEndpoint[\s\S]*knownHosts"):
         prepare(clone)
     assert not (clone / ".lab").exists()
 
@@ -131,7 +132,7 @@ def test_settings_that_would_fail_in_earnest_fail_in_the_rehearsal_too(clone):
     ("key", "value", "says"),
     [
         ("digitalocean:token", "t", "real cloud"),
-        ("digitalocean:apiEndpoint", "https://api.example.org", "real cloud"),
+        ("digitalocean:spacesAccessId", "t", "real cloud"),
         ("other:password", {"secure": "v1:a:b"}, "cannot open"),
         ("other:list", [{"deep": {"secure": "v1:a:b"}}], "cannot open"),
     ],

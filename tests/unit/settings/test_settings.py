@@ -309,6 +309,38 @@ def test_the_same_settings_come_from_the_file_and_from_its_yaml(tmp_path: Path):
     assert from_file("same", tmp_path) == parse(GOOD, "x", tmp_path)
 
 
+def test_the_clouds_provider_is_told_who_asks_and_not_where(tmp_path: Path):
+    document = {"config": {f"seedbed:{key}": value for key, value in GOOD.items()}}
+    document["config"] |= {
+        "digitalocean:token": {"secure": "v1:a:b"},
+        "digitalocean:spacesAccessId": "a",
+        "digitalocean:spacesSecretKey": {"secure": "v1:a:b"},
+        "digitalocean:requestsPerSecond": 5,
+        "pulumi:tags": {},
+    }
+    file = tmp_path / "Pulumi.cloud.yaml"
+    file.write_text(yaml.safe_dump(document))
+    assert from_file("cloud", tmp_path) == parse(GOOD, "x", tmp_path)
+    endpoint = "https://elsewhere.example.org"
+    document["config"] |= {
+        "seedbed:machine": {},
+        "digitalocean:apiEndpoint": endpoint,
+        "digitalocean:spacesEndpoint": endpoint,
+        "digitalocean:api_endpoint": endpoint,
+        "digitalocean:tokn": "a",
+    }
+    file.write_text(yaml.safe_dump(document))
+    with pytest.raises(SettingsError) as caught:
+        from_file("cloud", tmp_path)
+    why = "an endpoint in this file would get the credentials, and no review would show it; take it out, and export"
+    unknown, api, alias, spaces, typo = caught.value.problems
+    assert unknown.startswith("seedbed:machine: unknown key")
+    assert api == f"digitalocean:apiEndpoint: {why} DIGITALOCEAN_API_URL if it is meant"
+    assert alias.startswith("digitalocean:api_endpoint: unknown key; there are httpRetryMax, ")
+    assert spaces == f"digitalocean:spacesEndpoint: {why} SPACES_ENDPOINT_URL if it is meant"
+    assert typo == 'digitalocean:tokn: unknown key; did you mean "token"?'
+
+
 @pytest.mark.parametrize(
     "key",
     [
