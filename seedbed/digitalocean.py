@@ -84,15 +84,19 @@ class Api:
             raise CloudError(f"GET {path}: {answer.message} (HTTP {answer.status})")
         return answer.body
 
-    def droplets(self, tag: str) -> list[Mapping[str, Any]]:
-        """All with the tag. Raises CloudError."""
+    def listed(self, path: str, key: str) -> list[Mapping[str, Any]]:
+        """All pages of a list, of which `key` is the name; `path` may have a query. Raises CloudError."""
         found: list[Mapping[str, Any]] = []
         while True:
-            page = len(found) // _PAGE + 1
-            body = self.read(f"/v2/droplets?tag_name={quote(tag)}&per_page={_PAGE}&page={page}")
-            found += body["droplets"]
-            if len(body["droplets"]) < _PAGE:
+            page = f"per_page={_PAGE}&page={len(found) // _PAGE + 1}"
+            items = self.read(f"{path}{'&' if '?' in path else '?'}{page}")[key]
+            found += items
+            if len(items) < _PAGE:
                 return found
+
+    def droplets(self, tag: str) -> list[Mapping[str, Any]]:
+        """All with the tag. Raises CloudError."""
+        return self.listed(f"/v2/droplets?tag_name={quote(tag)}", "droplets")
 
 
 def public_address(droplet: Mapping[str, Any]) -> str | None:

@@ -64,7 +64,7 @@ class Cluster(pulumi.ComponentResource):
         paved = {name: node.paved for name, node in nodes.items()}
         self.register_outputs({"k3s": self._checked(paved), "init": self._init})
         if pulumi.runtime.is_dry_run():
-            warn_when_done(self._unused)
+            warn_when_done(self._warnings)
 
     def outputs(self) -> dict[str, pulumi.Input[object]]:
         """What the stack tells."""
@@ -119,11 +119,20 @@ class Cluster(pulumi.ComponentResource):
         if found := list(problems):
             raise pulumi.RunError(str(SettingsError(stack_file(pulumi.get_stack()).name, found)))
 
-    def _unused(self) -> list[str]:
-        return [
+    def _warnings(self) -> list[str]:
+        """What is known only when the gate has seen who leaves."""
+        found = [
             f"{PROJECT}:retire names {name}, for which nothing is removed: take it out"
             for name in self._gate.removes_nothing()
         ]
+        count = len(self._servers)
+        # The settings let it through for any name on `retire` that they no longer have: what its role was they cannot know.
+        if count % 2 == 0 and self._gate.keeps_servers():
+            found.append(
+                f"{count} servers ({', '.join(sorted(self._servers))}), and none leaves in this change: etcd survives no more "
+                f"losses with them than with {count - 1}, so make their number odd"
+            )
+        return found
 
     def _node(self, name: str, step: Step, secrets: Secrets, *, after: tuple[pulumi.Resource, ...]) -> Node:
         settings, cloud = self._settings, self._metal

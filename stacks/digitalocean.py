@@ -100,7 +100,12 @@ class DigitalOceanMetal:
             return None
         return storage.Snapshots(
             f"{self._name}-etcd",
-            storage.SnapshotsArgs(region=self._cloud.region, bucket=snapshots.bucket, days=snapshots.keep_days),
+            storage.SnapshotsArgs(
+                region=self._cloud.region,
+                bucket=snapshots.bucket,
+                folder=self._stack,
+                days=snapshots.keep_days,
+            ),
         )
 
     def _project(self, others: list[digitalocean.Volume | digitalocean.ReservedIp]) -> None:

@@ -73,6 +73,7 @@ class Gate:
         self._logins: dict[str, Login] = {}
         self._droplets: dict[int, str] = {}
         self._passed: set[str] = set()
+        self._fewer_servers = False
         self._refused = False
         self._turn = asyncio.Lock()
         # In the preview as well, which is where a person sees it.
@@ -103,6 +104,10 @@ class Gate:
         """Names on the list that nothing was removed for; none as long as the gate refused anything."""
         return [] if self._refused else sorted(set(self._retire) - self._passed)
 
+    def keeps_servers(self) -> bool:
+        """Whether no server leaves without a next generation; False as well when the cluster is given up, or anything refused."""
+        return not (self._refused or self._given_up or self._fewer_servers)
+
     async def _pass(self, args: pulumi.ResourceHookArgs) -> None:
         if args.type == DROPLET and not (args.old_outputs or {}).get("ipv4Address"):
             return  # it never got active, so nobody has logged in to it: `pulumi up --replace` is its way out
@@ -113,6 +118,9 @@ class Gate:
                 "the cluster, or put it back into the settings"
             )
         self._passed.add(machine)
+        if args.type != DROPLET and leaving((args.old_outputs or {})["output"]).server:
+            stay = {full_name.rpartition("-")[0] for full_name in self._machines}
+            self._fewer_servers |= machine.rpartition("-")[0] not in stay
         if pulumi.runtime.is_dry_run() and args.type != DROPLET:
             self._preview(machine, (args.old_outputs or {})["output"]["paved"])
         # A droplet goes after its member (the member's address is the droplet's), which has been through the gate then.

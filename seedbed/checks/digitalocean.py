@@ -11,17 +11,16 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
+from seedbed.checks import taken
+from seedbed.checks.spaces import check_spaces
 from seedbed.digitalocean import TOKEN, URL, Answer, Api, CloudError
 from seedbed.findings import Finding, fail, ok, warn
-from seedbed.store import S3Url, connect, explain, spaces_endpoint
 from stacks.digitalocean_settings import DigitalOcean
 from stacks.model import PROJECT
 from stacks.settings import Settings
 
 AT_ONCE = 4
 """Requests side by side: well below 250 a minute, of which others may use some."""
-
-SPACES_KEYS = ("SPACES_ACCESS_KEY_ID", "SPACES_SECRET_ACCESS_KEY")
 
 _WHERE = "DigitalOcean"
 _MAKE_TOKEN = (
@@ -30,12 +29,24 @@ _MAKE_TOKEN = (
 )
 
 
-def check_cloud(settings: Settings, stack: str, environment: Mapping[str, str]) -> list[Finding]:
-    """All of it at once; nothing for a stack whose machines are elsewhere."""
+def check_cloud(
+    settings: Settings,
+    stack: str,
+    environment: Mapping[str, str],
+    deployed: Sequence[Mapping[str, Any]] | None,
+) -> list[Finding]:
+    """All of it at once; nothing for a stack whose machines are elsewhere.
+
+    `deployed` are the resources of the state, which tells what of the account is the stack's; None where it cannot be read.
+    """
     cloud = settings.digitalocean
     if cloud is None:
         return []
-    return [*_check_api(settings, cloud, stack, environment), *check_spaces(cloud, environment)]
+    made = None if deployed is None else taken.made(deployed)
+    return [
+        *_check_api(settings, cloud, stack, environment, made),
+        *check_spaces(cloud, stack, environment, made),
+    ]
 
 
 def kinds(cloud: DigitalOcean) -> dict[str, str]:
@@ -62,7 +73,9 @@ def kinds(cloud: DigitalOcean) -> dict[str, str]:
     return dict(sorted(made.items()))
 
 
-def _check_api(settings: Settings, cloud: DigitalOcean, stack: str, environment: Mapping[str, str]) -> list[Finding]:
+def _check_api(
+    settings: Settings, cloud: DigitalOcean, stack: str, environment: Mapping[str, str], made: taken.Made | None
+) -> list[Finding]:
     remedy = _MAKE_TOKEN.format(scopes=", ".join(kinds(cloud)))
     api = Api.of(environment)
     if api is None:
@@ -78,7 +91,8 @@ def _check_api(settings: Settings, cloud: DigitalOcean, stack: str, environment:
         lambda: _check_rights(api, cloud, remedy),
         lambda: _check_droplets(api, settings, cloud, stack, account),
         lambda: _check_image(api, cloud),
-        lambda: _check_zone(api, cloud),
+        lambda: _check_zone(api, cloud, made),
+        lambda: _check_taken(api, settings, cloud, stack, made),
     ]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return [finding for found in pool.map(_guarded, checks) for finding in found]
@@ -200,13 +214,14 @@ def _check_image(api: Api, cloud: DigitalOcean) -> list[Finding]:
     return findings or [ok(f"{_WHERE}: {', '.join(images)} can be booted in {cloud.region}")]
 
 
-def _check_zone(api: Api, cloud: DigitalOcean) -> list[Finding]:
+def _check_zone(api: Api, cloud: DigitalOcean, made: taken.Made | None) -> list[Finding]:
     if cloud.dns is None:
         return []
     zone = cloud.dns.zone
     answer = api.ask("GET", f"/v2/domains/{quote(zone)}")
     if answer.status == HTTPStatus.OK:
-        return [ok(f"{_WHERE}: the zone {zone} is there")]
+        in_the_way = [] if made is None else taken.check_records(api, cloud.dns, made)
+        return in_the_way or [ok(f"{_WHERE}: the zone {zone} is there")]
     if answer.status == HTTPStatus.NOT_FOUND:
         return [
             fail(
@@ -218,43 +233,17 @@ def _check_zone(api: Api, cloud: DigitalOcean) -> list[Finding]:
     return [fail(f"{_WHERE}: the zone {zone} cannot be looked for ({answer.message})", "The token needs domain:read.")]
 
 
-def check_spaces(cloud: DigitalOcean, environment: Mapping[str, str]) -> list[Finding]:
-    """Whether the key for Spaces is accepted and the bucket for snapshots is ours or nobody's."""
-    if cloud.snapshots is None:
-        return []
-    missing = [name for name in SPACES_KEYS if not environment.get(name)]
-    make = (
-        f"Make one with full access in the control panel (Spaces Object Storage > Access Keys) and export it as "
-        f"{' and '.join(SPACES_KEYS)}."
-    )
-    if missing:
-        return [fail(f"Spaces: {' and '.join(missing)} not set; the bucket for snapshots needs a key", make)]
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    bucket = cloud.snapshots.bucket
-    endpoint = spaces_endpoint(cloud.region, environment)
-    keys = dict(
-        zip(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), (environment[name] for name in SPACES_KEYS), strict=True)
-    )
-    try:
-        client = connect(S3Url(bucket, "", endpoint, None, path_style=True, profile=None), keys)
-        client.list_buckets()
-    except ClientError as error:
-        said = explain(error, bucket).replace("AWS_ACCESS_KEY_ID", SPACES_KEYS[0])
-        said = said.replace("AWS_SECRET_ACCESS_KEY", SPACES_KEYS[1])
-        return [fail(f"Spaces: {endpoint} does not let the key list buckets: {said}", make)]
-    except (BotoCoreError, ValueError) as error:
-        return [fail(f"Spaces: {endpoint} cannot be asked", f"{error}. Is SPACES_ENDPOINT_URL right, if it is set?")]
-    try:
-        client.head_bucket(Bucket=bucket)
-    except ClientError as error:
-        # A HEAD has no body, so the status is all there is.
-        if error.response["ResponseMetadata"]["HTTPStatusCode"] == HTTPStatus.NOT_FOUND:
-            return [ok(f"Spaces: the key is accepted; the bucket {bucket} is still to be made")]
+def _check_taken(
+    api: Api, settings: Settings, cloud: DigitalOcean, stack: str, made: taken.Made | None
+) -> list[Finding]:
+    if made is None:
         return [
-            fail(
-                f"Spaces: the bucket {bucket} is somebody else's, or not open to this key",
-                "Take another name for seedbed:digitalocean.snapshots.bucket; all customers share a region's names.",
+            warn(
+                f"{_WHERE}: networks and names that the account has already are not compared: the stack's state cannot be read",
+                f"Put the state store right, or make the first state in it: `pulumi stack init {stack}`.",
             )
         ]
-    return [ok(f"Spaces: the key is accepted and reaches the bucket {bucket}")]
+    return [
+        *_guarded(lambda: taken.check_network(api, settings, cloud, stack, made)),
+        *_guarded(lambda: taken.check_names(api, cloud, stack, made)),
+    ]

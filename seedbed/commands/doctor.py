@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from lab.internet.names import GIT
 from seedbed import UserError, engine, environment, stackfile
@@ -56,7 +57,7 @@ def examine(stack: StackFile, variables: Mapping[str, str]) -> list[Finding]:
         lambda: _store(stack, variables),
         lambda: [secrets.check_passphrase(stack, variables)],
         lambda: [identity_finding, settings_finding],
-        lambda: digitalocean.check_cloud(settings, stack.name, variables) if settings else [],
+        lambda: _cloud(stack, settings, variables),
         lambda: _init(stack, settings, variables),
         lambda: _hosts(stack, settings, identity, variables),
         lambda: _sealed(stack, settings, identity),
@@ -95,14 +96,26 @@ def _store(stack: StackFile, variables: Mapping[str, str]) -> list[Finding]:
     return [replace(f, remedy=f"{f.remedy}\n{hint}") if f.status is Status.FAIL else f for f in findings]
 
 
+def _cloud(stack: StackFile, settings: Settings | None, variables: Mapping[str, str]) -> list[Finding]:
+    if settings is None or settings.digitalocean is None:
+        return []
+    return digitalocean.check_cloud(settings, stack.name, variables, _deployed(stack, variables))
+
+
 def _init(stack: StackFile, settings: Settings | None, variables: Mapping[str, str]) -> list[Finding]:
     if settings is None or settings.cluster.init in map(settings.full_name, settings.machines):
         return []
+    return state.check_init(settings, _deployed(stack, variables) or [])
+
+
+def _deployed(stack: StackFile, variables: Mapping[str, str]) -> list[dict[str, Any]] | None:
+    """The resources of the state; None where there is no stack, or no store, of which the store's check tells."""
     try:
-        deployed = engine.exported(stack, variables)["deployment"].get("resources", [])
+        deployment = engine.exported(stack, variables).get("deployment") or {}
     except UserError:
-        deployed = []  # no stack, or no store, of which the store's check tells
-    return state.check_init(settings, deployed)
+        return None
+    resources: list[dict[str, Any]] = deployment.get("resources") or []
+    return resources
 
 
 def _hosts(

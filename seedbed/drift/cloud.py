@@ -25,7 +25,6 @@ ASSIGNMENT = "digitalocean:index/reservedIpAssignment:ReservedIpAssignment"
 RECORD = "digitalocean:index/dnsRecord:DnsRecord"
 
 FEATURES = ("backups", "ipv6", "monitoring")
-_PAGE = 200
 
 Object = Mapping[str, Any]
 
@@ -160,20 +159,12 @@ class Cloud:
         """Firewalls add up: one more lets in what the stack's own does not."""
         ours = {one.id for one in self._of(FIREWALL)}
         tags = {tag for one in self._of(DROPLET) for tag in one.outputs.get("tags") or []} | {self._tag}
-        for found in self._listed("/v2/firewalls", "firewalls"):
+        for found in self._api.listed("/v2/firewalls", "firewalls"):
             at = sorted(tags.intersection(found.get("tags") or []))
             at += [self._names[str(id_)] for id_ in found.get("droplet_ids") or [] if str(id_) in self._names]
             if str(found["id"]) not in ours and at:
                 text = f"is at {', '.join(at)}, and the state does not know it"
                 yield Seen(name=str(found["name"]), kind="firewall", differences=(text,))
-
-    def _listed(self, path: str, key: str) -> list[Object]:
-        found: list[Object] = []
-        while True:
-            page = self._api.read(f"{path}?per_page={_PAGE}&page={len(found) // _PAGE + 1}")[key]
-            found += page
-            if len(page) < _PAGE:
-                return found
 
     def _named(self, droplets: Iterable[str]) -> str:
         return ", ".join(sorted(self._names.get(id_, f"droplet {id_}") for id_ in droplets)) or "none"

@@ -81,6 +81,8 @@ def test_one_more_firewall_at_the_stacks_machines_is_named(look: Callable[[], Fo
     rule = {"protocol": "tcp", "ports": "all", "sources": {"addresses": ["0.0.0.0/0"]}}
     wall = ask("POST", "/v2/firewalls", {"name": TESTS, "tags": [TAG], "inbound_rules": [rule]})["firewall"]
     with undone(lambda: ask("DELETE", f"/v2/firewalls/{wall['id']}")):
+        # The cloud's lists lag behind what was just made.
+        wait_until(lambda: bool(look()), "the firewall to be listed")
         assert look() == {("firewall", TESTS): (f"is at {TAG}, and the state does not know it",)}
 
 

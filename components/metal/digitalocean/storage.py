@@ -13,10 +13,11 @@ UNFINISHED_DAYS = 1
 
 @dataclass(frozen=True, kw_only=True)
 class SnapshotsArgs:
-    """`bucket` is the name, one of all of the region's; snapshots are kept for `days`."""
+    """`bucket` is the name, one of all of the region's; what is in its `folder`, the snapshots, is kept for `days`."""
 
     region: str
     bucket: str
+    folder: str
     days: int
 
 
@@ -33,10 +34,12 @@ class Snapshots(pulumi.ComponentResource):
             name=args.bucket,
             region=args.region,
             acl="private",
-            # k3s prunes by a node's name, so what a machine that was replaced has left is pruned by nobody else.
+            # k3s prunes by a node's name, so what a machine that was replaced has left is pruned by nobody else. What somebody
+            # else keeps in the bucket, beside the folder, is not ours to delete.
             lifecycle_rules=[
                 digitalocean.SpacesBucketLifecycleRuleArgs(
                     id="snapshots",
+                    prefix=f"{args.folder}/",
                     enabled=True,
                     expiration=digitalocean.SpacesBucketLifecycleRuleExpirationArgs(days=args.days),
                     abort_incomplete_multipart_upload_days=UNFINISHED_DAYS,

@@ -1,7 +1,8 @@
 """docs/tutorial/production.md, typed by somebody who has only that page: every command line, in order.
 
-What leads up to `pulumi up` runs in a new copy of the tree, for a new stack, against the account that the rehearsal is in.
-From there on the commands are run on the rehearsed stack, which is what they would have made.
+What leads up to `pulumi up` runs in a new copy of the tree, for a new stack, against an account that has a zone and nothing else:
+in the rehearsal's the doctor finds all that is in the way. From there on the commands are run on the rehearsed stack, which is
+what they would have made.
 """
 
 import os
@@ -10,15 +11,20 @@ import secrets
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
 
+from lab.cloud import service, spaces
+from seedbed.digitalocean import Api
 from stacks.config import ROOT
 from tests.lab.rehearsed import AGENTS, SERVERS, Prod
 from tests.lab.stacks import Stack
+from tools import toolchain
+from tools.progress import Progress
 
 PAGE = ROOT / "docs" / "tutorial" / "production.md"
 UP = "pulumi up"
@@ -36,6 +42,8 @@ NOT_EXECUTED = {
 
 GIT_URL = "ssh://git@git.example.org/infra.git"
 SPACES_URL = "https://fra1.digitaloceanspaces.com"
+SUBNET = IPv4Network("192.0.2.0/24")
+"""Of an account in which no machine is made."""
 
 GIT_IDENTITY = {
     **{f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
@@ -132,11 +140,34 @@ class Forge:
 
 
 @pytest.fixture(scope="module")
-def forge(tmp_path_factory: pytest.TempPathFactory, rehearsed: Prod) -> Forge:
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of an account as the page wants it: it has been in every region, and has a zone."""
+    folder = tmp_path_factory.mktemp("account")
+    try:
+        storage = spaces.ensure(folder, "tpage", None, "127.0.0.1", toolchain.versitygw(Progress()))
+        cloud = service.start(folder, "tpage", SUBNET, Progress(), hypervisor="paper")
+        assert Api(cloud.url, cloud.token).ask("POST", "/v2/domains", {"name": "example.org"}).status == 201
+        yield {
+            "DIGITALOCEAN_TOKEN": cloud.token,
+            "DIGITALOCEAN_API_URL": cloud.url,
+            **storage.environment(),
+        }
+    finally:
+        service.stop(folder)
+        spaces.stop(folder)
+
+
+@pytest.fixture(scope="module")
+def forge(tmp_path_factory: pytest.TempPathFactory, account: dict[str, str]) -> Forge:
     folder = tmp_path_factory.mktemp("production")
     git(folder, "init", "-q", "--bare", "-b", "main", "infra.git")
-    clone = Stack("page", folder / "infra", rehearsed.stack.subnet)
+    clone = Stack("page", folder / "infra", SUBNET)
     clone.copy_tree()
+    # k3s is to look where this account's buckets are.
+    settings, bucket = clone.root / "Pulumi.prod.yaml", "bucket: seedbed-prod-etcd\n"
+    assert bucket in settings.read_text()
+    endpoint = f"{bucket}      endpoint: {account['SPACES_ENDPOINT_URL']}\n"
+    settings.write_text(settings.read_text().replace(bucket, endpoint))
     git(clone.root, "init", "-q", "-b", "main")
     git(clone.root, "remote", "add", "origin", "ssh://git@git.example.org/seedbed.git")
     git(clone.root, "add", ".")
@@ -145,24 +176,16 @@ def forge(tmp_path_factory: pytest.TempPathFactory, rehearsed: Prod) -> Forge:
 
 
 @pytest.fixture(scope="module")
-def before(forge: Forge, rehearsed: Prod) -> dict[str, str]:
-    """What each command before `pulumi up` said: a fresh shell, and the account that the rehearsal is in."""
-    account = {
-        name: value for name, value in rehearsed.environment.items() if name.startswith(("DIGITALOCEAN_", "SPACES_"))
-    }
-    endpoint = account["SPACES_ENDPOINT_URL"]
-    environment = {
-        **rehearsed.stack.base_environment(),
-        **account,
-        **GIT_IDENTITY,
-        "PULUMI_CONFIG_PASSPHRASE": secrets.token_urlsafe(16),
-    }
+def before(forge: Forge, account: dict[str, str]) -> dict[str, str]:
+    """What each command before `pulumi up` said: a fresh shell, and the keys to the account."""
+    base = Stack("page", forge.clone, SUBNET).base_environment()
+    environment = {**base, **account, **GIT_IDENTITY, "PULUMI_CONFIG_PASSPHRASE": secrets.token_urlsafe(16)}
     shell = Shell(
         forge.clone,
         environment,
         [
             (re.escape(GIT_URL), str(forge.repository)),
-            (re.escape(f"endpoint={SPACES_URL}"), f"endpoint={endpoint}"),
+            (re.escape(f"endpoint={SPACES_URL}"), f"endpoint={account['SPACES_ENDPOINT_URL']}"),
             ("s3ForcePathStyle=true", "s3ForcePathStyle=true&disableSSL=true"),
         ],
     )
@@ -210,14 +233,14 @@ def test_what_is_not_executed_is_on_the_page_and_there_is_little_of_it() -> None
 
 
 def test_every_command_before_up_succeeds_and_the_bucket_is_the_one_that_the_page_exports(
-    before: dict[str, str], rehearsed: Prod
+    before: dict[str, str], account: dict[str, str]
 ) -> None:
     made = said(before, "seedbed state create prod")
     printed = re.search(r"^export PULUMI_BACKEND_URL='(.*)'$", made, re.MULTILINE)
     on_the_page = re.search(r"^export PULUMI_BACKEND_URL='(.*)'$", PAGE.read_text(), re.MULTILINE)
     assert printed
     assert on_the_page
-    endpoint = rehearsed.environment["SPACES_ENDPOINT_URL"]
+    endpoint = account["SPACES_ENDPOINT_URL"]
     assert printed[1] == on_the_page[1].replace(SPACES_URL, endpoint) + "&disableSSL=true"
 
 

@@ -159,6 +159,29 @@ def test_names_for_which_nothing_was_removed_are_known_unless_something_was_refu
     assert done.gate.removes_nothing() == []
 
 
+@pytest.mark.parametrize(
+    ("machine", "role", "kept"),
+    [
+        ("server-c-1", "server", False),
+        ("agent-b-1", "agent", True),
+        # Its next generation is one of today's servers.
+        ("server-a-0", "server", True),
+    ],
+)
+def test_whether_the_servers_get_fewer_is_known_in_the_preview_by_the_role_of_who_leaves(run, machine, role, kept):
+    previewed = run([machine], dry_run=True)
+    assert previewed.gate.keeps_servers()
+    assert previewed.passes(machine, role=role) == []
+    assert previewed.gate.keeps_servers() is kept
+
+
+def test_nothing_is_made_of_the_servers_number_where_the_cluster_is_given_up_or_who_leaves_is_not_settled(run):
+    assert not run(SERVERS, dry_run=True).gate.keeps_servers()
+    refused = run([], dry_run=True)
+    refused.passes("server-c-1", role="server")
+    assert not refused.gate.keeps_servers()
+
+
 def test_what_the_state_remembers_of_a_machine_is_what_is_taken_out(run):
     seen = []
     done = run(["server-z-1"], remove=lambda leaving, _servers, _say: seen.append(leaving))

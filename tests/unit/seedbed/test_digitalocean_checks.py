@@ -1,11 +1,14 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 
-from seedbed import digitalocean, stackfile
+from seedbed import UserError, digitalocean, stackfile
 from seedbed.checks import digitalocean as checks
+from seedbed.checks import taken
 from seedbed.checks.digitalocean import check_account, check_limit, check_region, kinds
+from seedbed.commands import doctor
 from seedbed.digitalocean import Answer, Api, CloudError
 from seedbed.findings import Finding, Status
 from stacks.settings import Settings
@@ -25,6 +28,22 @@ class Double(Api):
     def ask(self, method: str, path: str, body: Any = None) -> Answer:
         assert (method, body) == ("POST", {})
         return Answer(self.statuses.get(path, 422), {})
+
+
+@dataclass(frozen=True)
+class Lists(Api):
+    """An API whose every list is `items`, and that gives no more of them at once than it is asked for."""
+
+    items: list[dict[str, Any]] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+    def ask(self, method: str, path: str, body: Any = None) -> Answer:
+        assert (method, body) == ("GET", None)
+        self.asked.append(path)
+        query = {name: int(value) for name, value in parse_qsl(path.partition("?")[2]) if value.isdecimal()}
+        first = (query["page"] - 1) * query["per_page"]
+        found = self.items[first : first + query["per_page"]]
+        return Answer(200, dict.fromkeys(("vpcs", "firewalls", "load_balancers", "projects", "volumes"), found))
 
 
 def account(**said: object) -> Answer:
@@ -114,6 +133,39 @@ def test_a_region_that_is_closed_or_gone_is_named_with_the_others(settings: Sett
         assert "there are ams3" in finding.remedy
 
 
+def test_a_region_without_a_default_network_is_pointed_out_while_the_stack_has_none(settings: Settings) -> None:
+    cloud = settings.digitalocean
+    assert cloud is not None
+    default = {"name": "default-ams3", "region": "ams3", "ip_range": "10.110.0.0/20", "default": True}
+    api = Lists("http://x", "t", [default, {**default, "name": "other", "region": "fra1", "default": False}])
+    (finding,) = taken.check_network(api, settings, cloud, "prod", ())
+    assert finding.status is Status.WARN
+    assert "fra1 has no default VPC" in finding.title
+    assert taken.check_network(api, settings, cloud, "prod", {(taken.VPC, "seedbed-prod")}) == []
+    here = Lists("http://x", "t", [{**default, "region": "fra1"}])
+    assert [one.status for one in taken.check_network(here, settings, cloud, "prod", ())] == [Status.OK]
+
+
+def test_only_the_names_of_what_is_still_to_be_made_are_asked_for(settings: Settings) -> None:
+    cloud = settings.digitalocean
+    assert cloud is not None
+    urns = [
+        "urn:pulumi:prod::seedbed::a:b:C$digitalocean:index/loadBalancer:LoadBalancer::seedbed-prod",
+        "urn:pulumi:prod::seedbed::digitalocean:index/project:Project::seedbed-prod",
+        "urn:pulumi:prod::seedbed::a:b:C$digitalocean:index/firewall:Firewall::seedbed-prod",
+    ]
+    made = taken.made([{"urn": urn} for urn in urns])
+    api = Lists("http://x", "t", [{"name": "seedbed-prod"}])
+    assert [one.status for one in taken.check_names(api, replace(cloud, volumes={}), "prod", made)] == [Status.OK]
+    assert [path.partition("?")[0] for path in api.asked] == ["/v2/firewalls"]
+
+
+def test_a_list_is_read_to_its_end() -> None:
+    api = Lists("http://x", "t", [{"name": str(number)} for number in range(401)])
+    assert api.listed("/v2/volumes?region=fra1", "volumes") == api.items
+    assert [path.partition("&")[2] for path in api.asked] == [f"per_page=200&page={page}" for page in (1, 2, 3)]
+
+
 def test_the_token_and_the_url_are_read_as_the_provider_reads_them() -> None:
     assert Api.of({}) is None
     api = Api.of({"DIGITALOCEAN_TOKEN": "hidden"})
@@ -136,7 +188,7 @@ def test_a_droplet_has_no_address_until_it_has_one() -> None:
 
 
 def test_a_missing_token_is_the_only_thing_said_of_the_account(settings: Settings) -> None:
-    token, spaces = checks.check_cloud(settings, "prod", {})
+    token, spaces = checks.check_cloud(settings, "prod", {}, ())
     assert "DIGITALOCEAN_TOKEN is not set" in token.title
     assert "droplet" in token.remedy
     assert "SPACES_ACCESS_KEY_ID and SPACES_SECRET_ACCESS_KEY not set" in spaces.title
@@ -144,4 +196,26 @@ def test_a_missing_token_is_the_only_thing_said_of_the_account(settings: Setting
 
 def test_a_stack_elsewhere_is_not_asked_for_a_token() -> None:
     dev = stackfile.settings(stackfile.load("dev"), lab_is_made=False)
-    assert checks.check_cloud(dev, "dev", {}) == []
+    assert checks.check_cloud(dev, "dev", {}, ()) == []
+
+
+def test_what_the_state_has_comes_along_and_is_unknown_where_it_cannot_be_read(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor.digitalocean, "check_cloud", lambda *arguments: arguments[3:])
+    prod, vpc = stackfile.load("prod"), {"urn": "a"}
+    answers: list[tuple[Any, Any]] = [
+        ({"deployment": {"resources": [vpc]}}, [vpc]),
+        ({"deployment": {"manifest": {}}}, []),
+        ({"deployment": None}, []),
+        (UserError("no stack named 'prod' found"), None),
+    ]
+    for exported, deployed in answers:
+
+        def export(*_: object, said: Any = exported) -> Any:
+            if isinstance(said, UserError):
+                raise said
+            return said
+
+        monkeypatch.setattr(doctor.engine, "exported", export)
+        assert doctor._cloud(prod, settings, {}) == (deployed,)

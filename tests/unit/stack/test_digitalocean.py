@@ -1,6 +1,7 @@
 """What the prod stack asks of DigitalOcean: names, order, protection, who may reach what, and what is told to whom."""
 
 import itertools
+import re
 import zlib
 
 import pytest
@@ -227,6 +228,13 @@ def test_the_servers_snapshots_go_to_the_bucket_with_a_key_for_that_bucket_only(
         assert "not-a-real-key" not in text
         assert "etcd-s3-secret-key: not-a-real-key" in data
     assert "etcd-s3" not in script(program, "agent-a-1")
+
+
+def test_the_bucket_deletes_the_stacks_own_snapshots_and_nothing_else_that_is_in_it(run):
+    program = run("prod")
+    (rule,) = of(program, "SpacesBucket")["seedbed-prod-etcd"].inputs["lifecycleRules"]
+    (folder,) = re.findall(r"^ *etcd-s3-folder: (\S+)$", script(program, SERVERS[0]), re.MULTILINE)
+    assert rule["prefix"] == f"{folder}/"
 
 
 def test_a_stack_without_volumes_snapshots_and_names_is_whole(run):

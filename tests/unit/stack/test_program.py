@@ -242,3 +242,37 @@ def test_a_damaged_identity_is_named_without_its_content(run, identity):
     with pytest.raises(pulumi.RunError, match="lacks service\\.key") as caught:
         run("existing", spoil)
     assert identity.server_token not in str(caught.value)
+
+
+@pytest.fixture
+def warnings(run, monkeypatch):
+    """`warnings(servers, retire)`: what is left to say when the engine has planned all of a change that nothing leaves in."""
+
+    def of(servers, retire):
+        def change(config):
+            machines = config["seedbed:machines"]
+            config["seedbed:machines"] = {
+                name: machine for name, machine in machines.items() if machine["role"] == "agent" or name in servers
+            }
+            config["seedbed:retire"] = retire
+
+        said = []
+        monkeypatch.setattr("stacks.cluster.warn_when_done", said.append)
+        monkeypatch.setattr("pulumi.runtime.is_dry_run", lambda: True)
+        run("existing", change)
+        return said[0]()
+
+    return of
+
+
+def test_an_even_number_of_servers_is_warned_of_when_no_server_leaves_whoever_is_on_the_list(warnings):
+    unused, even = warnings(["server-a", "server-b"], ["oldagent-1"])
+    assert unused == "seedbed:retire names oldagent-1, for which nothing is removed: take it out"
+    assert even == (
+        "2 servers (server-a, server-b), and none leaves in this change: etcd survives no more losses with them than with 1, "
+        "so make their number odd"
+    )
+
+
+def test_an_odd_number_of_servers_is_not_warned_of(warnings):
+    assert warnings(["server-a", "server-b", "server-c"], []) == []
