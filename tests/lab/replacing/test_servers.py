@@ -320,10 +320,27 @@ def test_beside_a_dead_server_none_is_replaced_and_when_it_has_left_the_next_one
     added = cluster.add("server-c", role="server", generation=2)
     assert previewed(cluster.stack) == whole_machine(added, "create")
     is_never_made_once_more(day, added, day.pids(a, b))
+    loses_its_power_while_it_joins(day, added)
     day.completes("--replace", MEMORY)
     day.first.know(cluster.machines()["server-c"]["address"])
     day.is_right(a, b, added)
     cluster.pulumi("preview", "--expect-no-changes")
+
+
+def loses_its_power_while_it_joins(day: Day, server: str) -> None:
+    """At a random moment, so with a member of etcd or without; the `up` says which machine it was."""
+    run = day.cluster.up("--replace", MEMORY)
+    try:
+        run.wait_for(rf"{server}-k3s creating")
+        delay = CHANCE.uniform(0.5, 5)
+        print(f"seed {SEED}: {server} is cut {delay:.2f} s after it began to join")
+        threading.Event().wait(delay)
+        assert day.cluster.lab.cut(server)
+        day.cluster.lab.power_on(server)
+        assert failures(day.cluster.fails(run, STEP_BOUND)).keys() == {f"{server}-k3s"}
+    finally:
+        run.end()
+    day.cluster.lab.wait_ssh(server)
 
 
 def test_no_acknowledged_write_is_lost_and_an_agent_finds_servers_that_it_has_not_joined_by(day: Day) -> None:
