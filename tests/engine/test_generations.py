@@ -37,6 +37,22 @@ def refused(cluster, *arguments):
     return outcome.text
 
 
+def test_a_machine_keeps_the_role_that_it_was_paved_in_until_its_next_generation(cluster):
+    def swap(config):
+        config["machines"]["server-b"]["role"] = "agent"
+        config["machines"]["agent-a"]["role"] = "server"
+
+    cluster.change(swap)
+    said = refused(cluster, "preview")
+    for name, role in (("agent-a", "an agent"), ("server-b", "a server")):
+        assert (
+            f"seedbed:machines.{name}: {name}-1 was paved as {role}, and stays one: put it back, or replace it" in said
+        )
+    # Without a preview as soon as one of them is known.
+    assert "and stays one: put it back" in refused(cluster, "up", "--yes", "--skip-preview")
+    assert cluster.removals() == []
+
+
 @pytest.mark.parametrize(("name", "address"), [("agent-a", "127.66.0.22"), ("server-a", "127.66.0.14")])
 def test_a_bump_previews_as_the_new_machines_resources_made_and_the_old_ones_removed_and_nothing_else(
     cluster, name, address
