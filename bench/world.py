@@ -12,7 +12,6 @@ import yaml
 from bench.measure import Usage, run
 from lab.image import Image
 from stacks.config import from_file
-from stacks.settings import Role
 from tests.lab.conftest import new_spec
 from tests.lab.stacks import Stack
 from tools.dropins import PROVIDERS
@@ -56,8 +55,8 @@ class World:
         """Give the cluster up, as docs/how-to/destroy-a-stack.md says; the settings and the hosts stay."""
         before = self.stack.settings_file.read_text()
         settings = from_file(self.stack.name, self.stack.root)
-        servers = [settings.full_name(name) for name in settings.names(Role.SERVER)]
-        self.stack.change(lambda config: config.update({"seedbed:retire": servers}))
+        everyone = [settings.full_name(name) for name in settings.machines]
+        self.stack.change(lambda config: config.update({"seedbed:retire": everyone}))
         try:
             self.pulumi("destroy", "--yes", "--skip-preview", "--run-program")
         finally:
