@@ -189,7 +189,7 @@ for place in (
     "/proc",
     "/etc/ssh",
     "/usr/local",
-    "/root/a",
+    "/boot/a",
 ):
     BAD[f"a volume mounted at {place}"] = (
         changed(digitalocean__volumes={"data": volume(mount=place)}),
