@@ -98,5 +98,6 @@ def kind_of(resource: str) -> str:
     if resource.startswith("pulumi:providers:"):
         return "provider"
     package, _, _ = resource.partition(":")
-    kinds = {"seedbed": "component", "trivial": "component", "command": "remote command", "pulumi": "stack"}
-    return kinds.get(package) or resource.rpartition(":")[2]
+    kinds = {"seedbed": "component", "trivial": "component", "command": "remote command"}
+    kind = kinds.get(package) or resource.rpartition(":")[2]
+    return "stack" if kind == "Stack" else kind

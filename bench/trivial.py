@@ -38,6 +38,8 @@ def run(host: dict[str, str], steps: tuple[str, ...], parent: Part, last: list[p
 
 
 Part("Cluster", "cluster")
+for name in ("cluster", *(host["name"] for host in hosts)):
+    pulumi.Stash(f"{name}-memory", input={"name": name})
 ends: list[pulumi.Resource] = []
 for host in hosts:
     Part("Host", host["name"])

@@ -44,6 +44,8 @@ def run(host: dict[str, str], steps: tuple[str, ...], parent: Part, last: list[p
 
 
 Part("Cluster", "cluster")
+for name in ("cluster", *(host["name"] for host in hosts), *(f"volume-{number}" for number in range(VOLUMES))):
+    pulumi.Stash(f"{name}-memory", input={"name": name})
 network = Part("Network", "network")
 inside_network = pulumi.ResourceOptions(parent=network)
 vpc = digitalocean.Vpc(NAME, name=NAME, region=REGION, ip_range="10.30.0.0/24", opts=inside_network)

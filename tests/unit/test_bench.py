@@ -131,6 +131,7 @@ def test_rounds_by_pulumi_and_by_hand_stand_side_by_side_with_their_medians():
     ("resource", "kind"),
     [
         ("pulumi:pulumi:Stack", "stack"),
+        ("pulumi:index:Stash", "Stash"),
         ("pulumi:providers:kubernetes", "provider"),
         ("seedbed:seed:Seed", "component"),
         ("trivial:index:Part", "component"),
