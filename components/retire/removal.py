@@ -160,11 +160,14 @@ class _Leave:
     def _is_alive(self) -> bool:
         """Whether it is to be drained. A machine that tells itself that it is not Ready may only be about to be."""
         began = time.monotonic()
+        told = began - PROGRESS_SECONDS
         while (own := self._there.get(self._name)) and own.heard and not own.ready:
-            if time.monotonic() - began > NOTICE_SECONDS:
+            now = time.monotonic()
+            if now - began > NOTICE_SECONDS:
                 break
-            if time.monotonic() == began:
-                self._say(f"is not Ready, and the cluster hears it: waiting for {NOTICE_SECONDS} s for it to be")
+            if now - told >= PROGRESS_SECONDS:
+                told = now
+                self._say(f"is not Ready, and the cluster hears it: waiting for it to be, at most {NOTICE_SECONDS} s")
             time.sleep(POLL_SECONDS)
             self._look()
         return own is not None and own.ready and self._lets_in()
@@ -202,14 +205,15 @@ class _Leave:
         self, what: str, seconds: float, hindered: Callable[[], str | None], refused: Callable[[str], str] | None = None
     ) -> None:
         """Until nothing hinders any more, by what the helper sees; raises RetireError when the time is over."""
-        began = told = time.monotonic()
+        began = time.monotonic()
+        told = began - PROGRESS_SECONDS
         while why := hindered() if self._told else f"the API of {self._helper.machine} does not answer":
             now = time.monotonic()
             if now - began > seconds:
                 raise RetireError(
                     refused(why) if refused else f"{self._name} must not leave now: {why}. Make it well first, {AGAIN}"
                 )
-            if now - told >= PROGRESS_SECONDS or now == began:
+            if now - told >= PROGRESS_SECONDS:
                 told = now
                 self._say(f"waiting for {what}: {why}")
             time.sleep(POLL_SECONDS)
